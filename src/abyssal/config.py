@@ -56,7 +56,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A TOML table: unknown keys are errors."""
 
 
-class ServerConfig(_Table):
+class ServerConfig(_Table, kw_only=True):
     """`[server]`: where the platform listens and how patient it is."""
 
     listen: str = "127.0.0.1:8000"
@@ -71,14 +71,14 @@ class ServerConfig(_Table):
     max_body: Count = 48 * 1024 * 1024
 
 
-class LimitsConfig(_Table):
+class LimitsConfig(_Table, kw_only=True):
     """`[limits]`: calls at once, per worker process."""
 
     concurrency: Count = 8192
     concurrency_per_key: Count = 2500
 
 
-class EngineUpstream(_Table, tag_field="kind", tag="engine"):
+class EngineUpstream(_Table, kw_only=True, tag_field="kind", tag="engine"):
     """A model run by the embedded engine. `context` is tokens per slot; `threads` 0 chooses for the machine."""
 
     name: Name
@@ -92,7 +92,7 @@ class EngineUpstream(_Table, tag_field="kind", tag="engine"):
     idle_timeout: Seconds = 120.0
 
 
-class _HttpUpstream(_Table):
+class _HttpUpstream(_Table, kw_only=True):
     name: Name
     api_key: Secret | None = None
     zone: str = ""
@@ -102,13 +102,13 @@ class _HttpUpstream(_Table):
     idle_timeout: Seconds = 120.0
 
 
-class DeepSeekUpstream(_HttpUpstream, tag_field="kind", tag="deepseek"):
+class DeepSeekUpstream(_HttpUpstream, kw_only=True, tag_field="kind", tag="deepseek"):
     """The official service."""
 
     base_url: str = "https://api.deepseek.com"
 
 
-class OpenAIUpstream(_HttpUpstream, tag_field="kind", tag="openai"):
+class OpenAIUpstream(_HttpUpstream, kw_only=True, tag_field="kind", tag="openai"):
     """Any OpenAI-compatible server: vLLM, SGLang, Ollama, ..."""
 
     base_url: str
@@ -117,7 +117,7 @@ class OpenAIUpstream(_HttpUpstream, tag_field="kind", tag="openai"):
 Upstream = EngineUpstream | DeepSeekUpstream | OpenAIUpstream
 
 
-class Target(_Table):
+class Target(_Table, kw_only=True):
     """One upstream that can answer a model, and the name it knows the model by ("" for the same)."""
 
     upstream: str
@@ -125,7 +125,7 @@ class Target(_Table):
     weight: Count = 1
 
 
-class Model(_Table):
+class Model(_Table, kw_only=True):
     """An entry of the model table: the name that clients use."""
 
     name: Name
@@ -133,7 +133,7 @@ class Model(_Table):
     owned_by: str = "deepseek"
 
 
-class Config(_Table):
+class Config(_Table, kw_only=True):
     """The whole file."""
 
     server: ServerConfig = ServerConfig()

@@ -1,0 +1,121 @@
+"""Guards over a JSON body that two parsers will read: ours and the upstream's.
+
+1. A body is UTF-8 (RFC 8259 §8.1) and nests at most `MAX_DEPTH` deep, so that no parser is in trouble.
+2. A top-level key that the gateway reads stands there once, whatever its spelling: escapes
+   (`"mod\\u0065l"`) and letter case count as the same key, since some servers fold them.
+
+Both are nearly free for ordinary bodies: counting in C proves them, and only a body that could break a
+rule is looked at exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+import msgspec
+
+from abyssal.wire.errors import BadRequestError
+
+MAX_DEPTH = 128
+
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+_top_level = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def check_text(body: bytes) -> None:
+    """Raise BadRequestError unless `body` is UTF-8 and nests at most MAX_DEPTH deep."""
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise BadRequestError(
+                f"The body is not UTF-8: byte {error.start} is invalid; send JSON encoded as UTF-8.",
+                code="invalid_utf8",
+            ) from None
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
+        raise BadRequestError(
+            f"The body nests more than {MAX_DEPTH} levels deep; flatten it.", code="nested_too_deeply"
+        )
+
+
+def _depth(body: bytes) -> int:
+    deepest = depth = 0
+    for token in _TOKENS.finditer(body):
+        character = body[token.start()]
+        if character in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in b"]}":
+            depth -= 1
+    return deepest
+
+
+class KeyGuard:
+    """Finds doubled top-level keys among `names`, the keys that the gateway reads."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._needles = {name: f'"{name}"'.encode() for name in names}
+
+    def check(self, body: bytes) -> None:
+        """Raise BadRequestError when a key of `names` could be read as two values.
+
+        `body` must be a valid JSON object already. Cost: one C scan of the body per key present.
+        """
+        needles = self._needles
+        exact = b"\\u00" in body  # a key may be spelled with escapes of ASCII letters
+        for key in _top_level.decode(body):
+            needle = needles.get(key)
+            if needle is None:
+                folded = key.casefold()
+                if folded in needles:
+                    raise _doubled(folded, f'"{key}" differs from it only in letter case')
+            elif body.count(needle) != 1:
+                exact = True
+        if exact:
+            self._check_exactly(body)
+
+    def _check_exactly(self, body: bytes) -> None:
+        last: list[tuple[str, object]] = []
+
+        def remember(pairs: list[tuple[str, object]]) -> None:
+            nonlocal last
+            last = pairs  # the outermost object is finished last
+
+        json.loads(body, object_pairs_hook=remember)
+        seen: set[str] = set()
+        for key, _ in last:
+            if key in seen and key in self._needles:
+                raise _doubled(key, "it stands there twice")
+            seen.add(key)
+
+
+def _doubled(key: str, how: str) -> BadRequestError:
+    return BadRequestError(
+        f'The key "{key}" is ambiguous: {how}. Send each key once.', param=key, code="duplicate_key"
+    )
+
+
+def replace_string(body: bytes, key: str, value: str) -> bytes:
+    """`body` with the string value of its top-level `key` replaced, every other byte kept where possible.
+
+    The guard must have passed `body`. When the key's bytes are not unique in it (nested objects have it
+    too, or it is spelled with escapes), the top level is written anew; values below it keep their bytes.
+    """
+    needle = b'"%b"' % key.encode()
+    if body.count(needle) == 1 and b"\\u00" not in body:
+        start = body.index(needle) + len(needle)
+        match = _STRING_VALUE.match(body, start)
+        if match:
+            return body[: match.start(1)] + msgspec.json.encode(value) + body[match.end(1) :]
+    return with_fields(body, **{key: value})
+
+
+_STRING_VALUE = re.compile(rb'\s*:\s*("(?:[^"\\]|\\.)*")')
+
+
+def with_fields(body: bytes, **fields: object) -> bytes:
+    """`body` with top-level keys set to `fields` (JSON-encodable values); other values keep their bytes."""
+    top: dict[str, object] = dict(_top_level.decode(body))
+    top.update(fields)
+    return msgspec.json.encode(top)
