@@ -79,7 +79,7 @@ class LimitsConfig(_Table, kw_only=True):
 
 
 class EngineUpstream(_Table, kw_only=True, tag_field="kind", tag="engine"):
-    """A model run by the embedded engine. `context` is tokens per slot; `threads` 0 chooses for the machine."""
+    """A model that the embedded engine runs. `context`: tokens per slot. `threads`: 0 suits the machine."""
 
     name: Name
     model: str = BUNDLED_MODEL

@@ -1,1 +1,1 @@
-"""gateway"""
+"""The data plane: one worker process, one event loop, no database."""

@@ -1,1 +1,1 @@
-"""platform"""
+"""The control plane: plain services over stores, and their HTTP routes."""

@@ -1,0 +1,83 @@
+"""`abyssal serve`: the platform in the foreground, until Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from abyssal.config import BUNDLED_MODEL, Config, data_directory, default_config, load_config, parse_listen
+from abyssal.wire.errors import ConfigurationError
+
+
+def serve(
+    config: Annotated[Path | None, typer.Option(help="TOML file; without one the defaults run.")] = None,
+    listen: Annotated[str | None, typer.Option(help="HOST:PORT, default 127.0.0.1:8000.")] = None,
+    data: Annotated[str | None, typer.Option(help="Where state is kept, default ~/.abyssal.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes, default 1.")] = None,
+    model: Annotated[str | None, typer.Option(help="A GGUF file for the embedded engine.")] = None,
+    grace: Annotated[
+        float | None, typer.Option(min=0, help="Seconds that running answers get at the end, default 30.")
+    ] = None,
+) -> None:
+    """Start the platform: gateway, engine and control process."""
+    if sys.platform == "win32":
+        raise ConfigurationError("The gateway runs on Linux and macOS; on Windows use WSL, or a remote one.")
+    chosen = _configuration(config, listen, workers, model, grace)
+    directory = data_directory(chosen, data, os.environ)
+    _check_first_key(directory)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    sys.exit(asyncio.run(_serve(chosen, directory)))
+
+
+def _configuration(
+    file: Path | None, listen: str | None, workers: int | None, model: str | None, grace: float | None
+) -> Config:
+    if file is not None:
+        chosen = load_config(file, os.environ)
+    else:
+        if model is not None and not Path(model).is_file() and model != BUNDLED_MODEL:
+            raise ConfigurationError(f"--model: there is no file {model}; name a GGUF file")
+        chosen = default_config(os.environ, model=model or BUNDLED_MODEL)
+    if file is not None and model is not None:
+        raise ConfigurationError("--model: with --config, set the engine's model in the file instead")
+    given = {"listen": listen, "workers": workers, "grace": grace}
+    changes = {key: value for key, value in given.items() if value is not None}
+    server = msgspec.structs.replace(chosen.server, **changes)
+    parse_listen(server.listen)
+    return msgspec.structs.replace(chosen, server=server)
+
+
+def _check_first_key(directory: Path) -> None:
+    from abyssal.node.control import DATABASE
+    from abyssal.stores.api_keys import check_given_key
+
+    if not (directory / DATABASE).exists():
+        check_given_key(os.environ.get("ABYSSAL_API_KEY", ""))
+
+
+async def _serve(config: Config, directory: Path) -> int:
+    from abyssal.node.node import Node
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    node = Node(config, directory, first_key=os.environ.get("ABYSSAL_API_KEY", ""))
+    try:
+        await node.start()
+        typer.echo(f"abyssal listens on {node.url}")
+        if node.first_key_made:
+            typer.echo(f"first API key: {node.first_key}   (shown once; kept in {directory / 'first-key'})")
+        await stop.wait()
+        typer.echo("stopping: running answers may finish")
+    finally:
+        await node.stop(config.server.grace)
+    return 0

@@ -1,0 +1,1 @@
+"""May they, now: concurrency caps."""

@@ -1,0 +1,1 @@
+"""Ways to prove who you are, a file each."""

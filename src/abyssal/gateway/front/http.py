@@ -1,0 +1,53 @@
+"""All client connections of a worker: accepting them, sweeping their deadlines, draining them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from abyssal.gateway.exchange import Exchange
+from abyssal.gateway.front import heads
+from abyssal.gateway.front.connection import FrontLimits, HttpConnection
+
+
+class HttpFront:
+    """All client connections of a worker."""
+
+    def __init__(
+        self,
+        dispatch: Callable[[Exchange], None],
+        *,
+        limits: FrontLimits,
+        next_id: Callable[[], str],
+        loop_time: Callable[[], float],
+        unix_ns: Callable[[], int],
+    ) -> None:
+        self.dispatch = dispatch
+        self.limits = limits
+        self.next_id = next_id
+        self.now = loop_time
+        self._unix_ns = unix_ns
+        self.connections: set[HttpConnection] = set()
+        self.draining = False
+        self.date = heads.date_line(unix_ns() / 1e9)
+
+    def connection(self) -> HttpConnection:
+        """A protocol for a new connection."""
+        return HttpConnection(self)
+
+    def sweep(self) -> None:
+        """Apply deadlines and let calls tick; once a second."""
+        self.date = heads.date_line(self._unix_ns() / 1e9)
+        now = self.now()
+        for connection in tuple(self.connections):
+            connection.tick(now)
+
+    def drain(self) -> None:
+        """Close idle connections; the others close when their answer is complete."""
+        self.draining = True
+        for connection in tuple(self.connections):
+            connection.close_when_idle()
+
+    def abort(self) -> None:
+        """Cut every connection that is left."""
+        for connection in tuple(self.connections):
+            connection.abort()

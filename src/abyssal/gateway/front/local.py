@@ -1,0 +1,64 @@
+"""Routes that a worker answers by itself, from memory: health, readiness, models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from abyssal.gateway.exchange import Exchange
+from abyssal.wire.errors import MethodNotAllowedError, NotFoundError
+
+_JSON = b"content-type: application/json\r\n"
+
+
+class Readiness(msgspec.Struct):
+    """The body of `/readyz`: `upstreams` says of each whether it can be used now."""
+
+    status: str
+    upstreams: dict[str, str]
+
+
+class LocalRoutes:
+    """See the module. `authenticate` raises for a stranger; `readiness` tells the truth of the moment."""
+
+    def __init__(
+        self,
+        *,
+        authenticate: Callable[[Exchange], None],
+        readiness: Callable[[], Readiness],
+        listing: bytes,
+    ) -> None:
+        self._authenticate = authenticate
+        self._readiness = readiness
+        self._listing = listing
+        models = msgspec.json.decode(listing)["data"]
+        self._models: dict[str, bytes] = {model["id"]: msgspec.json.encode(model) for model in models}
+
+    def healthz(self, exchange: Exchange) -> None:
+        """`GET /healthz`: the loop turns."""
+        exchange.client.answer(200, _JSON, b'{"status":"ok"}')
+
+    def readyz(self, exchange: Exchange) -> None:
+        """`GET /readyz`: 200 when a call would be taken and some upstream can answer it, else 503."""
+        state = self._readiness()
+        exchange.client.answer(200 if state.status == "ready" else 503, _JSON, msgspec.json.encode(state))
+
+    def models(self, exchange: Exchange) -> None:
+        """`GET /v1/models`, `GET /models`."""
+        self._authenticate(exchange)
+        exchange.client.answer(200, _JSON, self._listing)
+
+    def model(self, exchange: Exchange, name: str) -> None:
+        """`GET /v1/models/NAME`."""
+        self._authenticate(exchange)
+        found = self._models.get(name)
+        if found is None:
+            raise NotFoundError(f'There is no model "{name[:100]}" here.', code="model_not_found")
+        exchange.client.answer(200, _JSON, found)
+
+
+def method_not_allowed(exchange: Exchange, allowed: bytes) -> None:
+    """Answer 405 with `Allow` (RFC 9110 §15.5.6)."""
+    error = MethodNotAllowedError(f"{exchange.method.decode()} is not for this path; use {allowed.decode()}.")
+    exchange.client.answer(405, _JSON + b"allow: " + allowed + b"\r\n", error.as_json())

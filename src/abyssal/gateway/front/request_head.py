@@ -1,0 +1,90 @@
+"""Judges a request's head: what RFC 9112 asks beyond what the parser (llhttp, strict) has refused already.
+
+1. HTTP/1.1 has exactly one Host, not empty; HTTP/1.0 at most one (RFC 9112 §3.2).
+2. The only transfer coding is `chunked`, and only in HTTP/1.1 (§6.1).
+3. At most 100 header fields, 32 KiB of them with the request line (431).
+4. `Expect` is `100-continue` or refused (RFC 9110 §10.1.1).
+"""
+
+from __future__ import annotations
+
+import re
+
+from abyssal.wire.errors import ApiError, BadRequestError, PayloadTooLargeError
+
+MAX_FIELDS = 100
+MAX_HEAD_BYTES = 32 * 1024
+
+# Fields that end at this hop (RFC 9110 §7.6.1), that name the client's credentials, or that the
+# gateway sets itself. `accept-encoding` stays here so that usage can be read from the answer.
+NOT_FORWARDED = frozenset(
+    b"authorization x-api-key cookie host connection keep-alive proxy-connection proxy-authorization "
+    b"proxy-authenticate te trailer transfer-encoding upgrade content-length expect accept-encoding "
+    b"x-request-id http2-settings forwarded x-forwarded-for x-forwarded-host "
+    b"x-forwarded-proto x-real-ip".split()
+)
+
+_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?\Z")
+
+
+class VersionNotSupportedError(ApiError):
+    """Another HTTP version than 1.0 and 1.1."""
+
+    status, type, default_code = 505, "invalid_request_error", "http_version"
+
+
+class NotImplementedByServerError(ApiError):
+    """A method or transfer coding that this server does not have."""
+
+    status, type, default_code = 501, "invalid_request_error", "not_implemented"
+
+
+class ExpectationFailedError(ApiError):
+    """An expectation other than 100-continue."""
+
+    status, type, default_code = 417, "invalid_request_error", "expectation_failed"
+
+
+def check_version(version: str) -> None:
+    """Raise VersionNotSupportedError unless `version` is "1.1" or "1.0"."""
+    if version not in ("1.1", "1.0"):
+        raise VersionNotSupportedError(f"HTTP/{version} is not spoken here; use HTTP/1.1.")
+
+
+def check_host(host: bytes | None, version: str) -> None:
+    """Raise BadRequestError unless `host` (the field's value, None when absent) is a valid authority."""
+    if host is None:
+        if version == "1.1":
+            raise BadRequestError("The Host header is missing; HTTP/1.1 needs it.", code="bad_host")
+    elif not _HOST.match(host):
+        raise BadRequestError("The Host header is not a host name.", code="bad_host")
+
+
+def check_transfer_encoding(value: bytes, version: str) -> None:
+    """Raise unless `value` is `chunked` in an HTTP/1.1 request."""
+    if version != "1.1":
+        raise BadRequestError("Transfer-Encoding is not part of HTTP/1.0.", code="bad_framing")
+    if value.strip().lower() != b"chunked":
+        raise NotImplementedByServerError("Only the transfer coding `chunked` is known here.")
+
+
+def check_length(length: int, most: int) -> None:
+    """Raise PayloadTooLargeError when `length` bytes are over `most`."""
+    if length > most:
+        raise PayloadTooLargeError(f"The body is over {most} bytes; send less, or upload it as a file.")
+
+
+def split_target(target: bytes) -> tuple[bytes, bytes]:
+    """Path and query of a request target in origin or absolute form (RFC 9112 §3.2)."""
+    if not target.startswith(b"/"):
+        if target == b"*":
+            return target, b""
+        scheme, _, rest = target.partition(b"://")
+        if scheme.lower() not in (b"http", b"https") or not rest:
+            raise BadRequestError(
+                "The request target is neither a path nor an http address.", code="bad_target"
+            )
+        slash = rest.find(b"/")
+        target = rest[slash:] if slash >= 0 else b"/"
+    path, _, query = target.partition(b"?")
+    return path, query

@@ -1,0 +1,130 @@
+"""The link between a worker and the control process: what is said, and how it is framed.
+
+Frames are `length:u32` (little-endian) and one msgpack message, over a socket pair that the worker
+inherits. When the link ends, so does the worker: the control process is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from abyssal.config import Config, Secret
+from abyssal.stores.snapshot import Snapshot
+
+_LENGTH = struct.Struct("<I")
+
+
+class EnginePoint(msgspec.Struct, frozen=True):
+    """Where an engine listens and what its answers are to carry as `system_fingerprint`."""
+
+    socket_path: str
+    fingerprint: str
+
+
+class Setup(msgspec.Struct, frozen=True, tag=True):
+    """The first message to a worker: all it needs to be built."""
+
+    config: Config
+    engines: dict[str, EnginePoint]
+    control_socket: str
+    journal: str
+    writer: str
+    workers: int
+
+
+class Publish(msgspec.Struct, frozen=True, tag=True):
+    """A new snapshot is in force."""
+
+    snapshot: Snapshot
+
+
+class EngineState(msgspec.Struct, frozen=True, tag=True):
+    """An engine became ready, or is not any more."""
+
+    name: str
+    ready: bool
+
+
+class Drain(msgspec.Struct, frozen=True, tag=True):
+    """Take no more calls, let those at work end within `grace` seconds, and exit."""
+
+    grace: float
+
+
+class Serving(msgspec.Struct, frozen=True, tag=True):
+    """The worker answers on its sockets."""
+
+
+class Gauges(msgspec.Struct, frozen=True, tag=True):
+    """What a worker holds at the moment."""
+
+    connections: int
+    calls: int
+    upstream_open: int
+    upstream_idle: int
+
+
+ToWorker = Setup | Publish | EngineState | Drain
+FromWorker = Serving | Gauges
+
+
+def _encode_secret(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise TypeError(type(value).__name__)
+
+
+def _decode_secret(kind: type[Any], value: Any) -> Any:
+    return kind(value)
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_encode_secret)
+
+
+def frame(message: ToWorker | FromWorker) -> bytes:
+    """A message as it goes over the link."""
+    payload = _encoder.encode(message)
+    return _LENGTH.pack(len(payload)) + payload
+
+
+class LinkProtocol(asyncio.Protocol):
+    """One end of the link: `received` gets each message, `lost` the end."""
+
+    def __init__(self, expected: Any, received: Callable[[Any], None], lost: Callable[[], None]) -> None:
+        self._decode = msgspec.msgpack.Decoder(expected, dec_hook=_decode_secret).decode
+        self._received = received
+        self._lost = lost
+        self._buffer = bytearray()
+        self._transport: Any = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while len(self._buffer) >= 4:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            if len(self._buffer) < 4 + length:
+                return
+            payload = bytes(self._buffer[4 : 4 + length])
+            del self._buffer[: 4 + length]
+            self._received(self._decode(payload))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._lost()
+
+    def send(self, message: ToWorker | FromWorker) -> None:
+        """Send `message`, if the other end is still there."""
+        if self._transport is not None:
+            self._transport.write(frame(message))
+
+    def close(self) -> None:
+        """End the link."""
+        if self._transport is not None:
+            self._transport.close()

@@ -1,0 +1,106 @@
+"""Everything that happens to a chat call, in order. Read it from top to bottom.
+
+    authenticate → admit → recall → route → relay → settle
+
+A stage answers at once or raises the ApiError that the client is told; only `relay` takes time, and it
+ends in `settle` whichever way it ends.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from abyssal.gateway.exchange import Exchange
+from abyssal.gateway.relay.call import RelayCall, RelayContext
+from abyssal.gateway.relay.heads import error_lines
+from abyssal.gateway.upstreams.upstream import Upstream
+from abyssal.stores.journal import JournalFullError
+from abyssal.wire.chat_request import parse_chat_request
+from abyssal.wire.errors import ApiError, InternalServerError, UnsupportedMediaTypeError
+
+_log = logging.getLogger("abyssal.gateway")
+
+
+class Authenticate(Protocol):
+    def authenticate(self, exchange: Exchange) -> None: ...
+
+
+class Admit(Protocol):
+    def admit(self, exchange: Exchange) -> None: ...
+    def release(self, exchange: Exchange) -> None: ...
+
+
+class Recall(Protocol):
+    def recall(self, exchange: Exchange) -> bool: ...
+
+
+class Route(Protocol):
+    def route(self, exchange: Exchange) -> Upstream: ...
+
+
+class Ledger(Protocol):
+    def open(self, exchange: Exchange, upstream: str) -> None: ...
+    def settle(self, exchange: Exchange) -> None: ...
+    def refuse(self, exchange: Exchange, error: ApiError) -> None: ...
+
+
+class Pipeline:
+    """The six stages. `relay` is completed by `bind`, since it needs `settle`."""
+
+    def __init__(
+        self, *, authenticate: Authenticate, admit: Admit, recall: Recall, route: Route, ledger: Ledger
+    ) -> None:
+        self._authenticate = authenticate.authenticate
+        self._admission = admit
+        self._recall = recall.recall
+        self._route = route.route
+        self._ledger = ledger
+        self._relay: RelayContext | None = None
+
+    def bind(self, relay: RelayContext) -> None:
+        """Hand in what relaying needs."""
+        self._relay = relay
+
+    def chat(self, exchange: Exchange) -> None:
+        """Take a chat call from its last byte to its settlement."""
+        try:
+            self._authenticate(exchange)
+            check_content_coding(exchange)
+            exchange.request = parse_chat_request(exchange.body)
+            self._admission.admit(exchange)
+            if self._recall(exchange):
+                return
+            upstream = self._route(exchange)
+            self._ledger.open(exchange, upstream.name)
+        except ApiError as error:
+            self.refuse(exchange, error)
+        except Exception as fault:
+            _log.exception("a stage failed on %s", exchange.id)
+            self.refuse(exchange, InternalServerError(f"The platform failed ({type(fault).__name__})."))
+        else:
+            assert self._relay is not None
+            RelayCall(exchange, upstream, self._relay).start()
+
+    def settle(self, exchange: Exchange) -> None:
+        """The call is over: what it used is written, its place is free."""
+        try:
+            self._ledger.settle(exchange)
+        except JournalFullError as error:
+            _log.error(
+                "%s ended and cannot be written (%s); its opening is in the journal", exchange.id, error
+            )
+        self._admission.release(exchange)
+
+    def refuse(self, exchange: Exchange, error: ApiError) -> None:
+        """Turn the call away: it reached no upstream."""
+        self._ledger.refuse(exchange, error)
+        self._admission.release(exchange)
+        exchange.client.answer(error.status_code, error_lines(error), error.as_json())
+
+
+def check_content_coding(exchange: Exchange) -> None:
+    """Raise UnsupportedMediaTypeError for a compressed body."""
+    coding = exchange.content_encoding
+    if coding is not None and coding.strip().lower() != b"identity":
+        raise UnsupportedMediaTypeError("A compressed body is not taken here; send it as it is.")

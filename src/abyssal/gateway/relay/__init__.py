@@ -1,0 +1,1 @@
+"""Bytes up, bytes down."""

@@ -1,0 +1,146 @@
+"""Everything that may be slow: requests that are passed to the control process's ASGI application.
+
+The answer is passed back as it comes. Nothing of it is known here but its framing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from abyssal.gateway.exchange import Exchange
+from abyssal.gateway.relay import heads
+from abyssal.gateway.upstreams.connection import Headers, UpstreamConnection, UpstreamFaultError
+from abyssal.gateway.upstreams.pool import ConnectionPool
+from abyssal.wire.errors import UnavailableError
+
+_PATIENCE = 60.0  # seconds without a byte
+
+
+class Backstage:
+    """Passes exchanges to the application that listens behind `pool`."""
+
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        *,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        now: Callable[[], float],
+    ) -> None:
+        self.pool, self.spawn, self.now = pool, spawn, now
+
+    def take(self, exchange: Exchange) -> None:
+        """Pass `exchange` on."""
+        _BackstageCall(exchange, self).start()
+
+
+class _BackstageCall:
+    def __init__(self, exchange: Exchange, backstage: Backstage) -> None:
+        self._exchange = exchange
+        self._backstage = backstage
+        self._connection: UpstreamConnection | None = None
+        self._began = False
+        self._over = False
+        self._paused = False
+        self._touched = backstage.now()
+        self._out: list[bytes] = []
+
+    def start(self) -> None:
+        self._exchange.call = self
+        connection = self._backstage.pool.acquire_nowait()
+        if connection is None:
+            self._backstage.spawn(self._connect())
+        else:
+            self._send(connection)
+
+    async def _connect(self) -> None:
+        try:
+            connection = await self._backstage.pool.connect()
+        except UpstreamFaultError as fault:
+            self.on_fault(fault)
+            return
+        if self._over:
+            self._backstage.pool.put_back(connection)
+        else:
+            self._send(connection)
+
+    def _send(self, connection: UpstreamConnection) -> None:
+        self._connection = connection
+        connection.send(self._request(), self)
+        if self._paused:
+            connection.pause()
+
+    def _request(self) -> bytes:
+        exchange = self._exchange
+        method = b"GET" if exchange.method == b"HEAD" else exchange.method  # the client's side drops the body
+        target = exchange.path + (b"?" + exchange.query if exchange.query else b"")
+        lines = b"".join(exchange.forwarded)
+        head = b"%b %b HTTP/1.1\r\nhost: abyssal\r\nx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n"
+        return head % (method, target, exchange.id.encode(), lines, len(exchange.body)) + exchange.body
+
+    def cancel(self) -> None:
+        self._close()
+
+    def pause(self) -> None:
+        self._paused = True
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        self._paused = False
+        self._touched = self._backstage.now()
+        if self._connection is not None:
+            self._connection.resume()
+
+    def tick(self, now: float) -> None:
+        if not self._paused and now - self._touched >= _PATIENCE:
+            self._fail("it sent nothing")
+
+    def on_head(self, status: int, headers: Headers) -> None:
+        length = next((int(value) for name, value in headers if name == b"content-length"), None)
+        self._began = True
+        self._exchange.client.begin(status, heads.forwarded(headers), length)
+
+    def on_body(self, data: bytes) -> None:
+        self._out.append(data)
+
+    def on_flush(self) -> None:
+        self._touched = self._backstage.now()
+        out, self._out = self._out, []
+        if out:
+            self._exchange.client.send(b"".join(out))
+
+    def on_end(self) -> None:
+        self._connection = None
+        client = self._exchange.client
+        self.on_flush()
+        self._close()
+        client.finish()
+
+    def on_fault(self, fault: UpstreamFaultError) -> None:
+        stale = self._connection is not None and self._connection.reused and not fault.answered
+        self._connection = None
+        if self._over:
+            return
+        if stale and self._exchange.method in (b"GET", b"HEAD"):
+            self._backstage.spawn(self._connect())
+            return
+        self._fail(str(fault))
+
+    def _fail(self, why: str) -> None:
+        self._close()
+        client = self._exchange.client
+        if self._began:
+            client.abort()
+            return
+        error = UnavailableError(
+            f"The control process did not answer ({why}); try again shortly.", retry_after=1
+        )
+        client.answer(error.status_code, heads.error_lines(error), error.as_json())
+
+    def _close(self) -> None:
+        self._over = True
+        self._exchange.call = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()

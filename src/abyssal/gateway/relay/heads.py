@@ -1,0 +1,78 @@
+"""What of an upstream's response head travels on to the client, and how its errors are put."""
+
+from __future__ import annotations
+
+import msgspec
+
+from abyssal.wire.errors import ApiError, UpstreamBrokenError, error_for_status
+
+# Hop-by-hop fields (RFC 9110 §7.6.1), framing, and what the gateway says itself.
+_DROPPED = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-connection te trailer transfer-encoding upgrade "
+    b"content-length date server set-cookie x-request-id x-api-version alt-svc strict-transport-security "
+    b"proxy-authorization".split()
+)
+_JSON = b"content-type: application/json\r\n"
+
+_EVENT_STREAM = (
+    b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+)
+
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def forwarded(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The header lines of an upstream's answer that the client may see."""
+    return b"".join([b"%b: %b\r\n" % pair for pair in headers if pair[0] not in _DROPPED])
+
+
+def stream_lines(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The header lines of a stream to the client."""
+    mine = (b"content-type", b"cache-control", b"x-accel-buffering")
+    return _EVENT_STREAM + forwarded([pair for pair in headers if pair[0] not in mine])
+
+
+def error_lines(error: ApiError) -> bytes:
+    """The header lines of an error of our own; `Retry-After` in whole seconds (RFC 9110 §10.2.3)."""
+    if error.retry_after is None:
+        return _JSON
+    return _JSON + b"retry-after: %d\r\n" % max(1, round(error.retry_after))
+
+
+def error_answer(
+    status: int, headers: list[tuple[bytes, bytes]], body: bytes, upstream: str
+) -> tuple[int, bytes, bytes, str]:
+    """An upstream's error as (status, header lines, body, code): an error object labelled as JSON.
+
+    A refusal of the platform's own credential becomes a 502: the client's key is not at fault, and the
+    upstream's sentence may show a part of the operator's.
+    """
+    if status == 401 or 300 <= status < 400:
+        what = (
+            "refused the platform's credential" if status == 401 else f"answered with a redirect ({status})"
+        )
+        error: ApiError = UpstreamBrokenError(
+            f'The upstream "{upstream}" {what}; the operator must check its entry in the configuration.',
+            code="upstream_misconfigured",
+        )
+        return error.status_code, _JSON, error.as_json(), str(error.code)
+    kept = [pair for pair in headers if pair[0] != b"content-type"]
+    lines = _JSON + forwarded(kept)
+    try:
+        found = _object.decode(body)
+    except msgspec.DecodeError:
+        found = {}
+    if "error" in found and bytes(found["error"]).lstrip()[:1] == b"{":
+        return status, lines, body.strip(), _code_of(bytes(found["error"])) or f"upstream_{status}"
+    text = " ".join(body[:300].decode(errors="replace").split()) or "no explanation"
+    wrapped = error_for_status(status)(f'The upstream "{upstream}" answered {status}: {text}')
+    lines = _JSON + forwarded([pair for pair in kept if pair[0] != b"content-encoding"])
+    return status, lines, wrapped.as_json(), str(wrapped.code)
+
+
+def _code_of(error: bytes) -> str:
+    try:
+        code = msgspec.json.decode(error).get("code")
+    except msgspec.DecodeError:
+        return ""
+    return str(code)[:80] if code else ""

@@ -1,0 +1,1 @@
+"""Connections to upstreams, and a file per upstream kind."""

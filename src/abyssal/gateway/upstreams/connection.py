@@ -1,0 +1,204 @@
+"""One keep-alive HTTP/1.1 connection to an upstream: `asyncio.Protocol` on httptools.
+
+1. One request at a time. The receiver is told of the head, of body pieces, of the end of each read, and
+   then either of the answer's end or of what broke.
+2. A connection is reused only when its answer ended cleanly and nothing followed it.
+3. An answer without a length ends with the connection (RFC 9112 §6.3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import httptools
+
+MAX_HEAD_BYTES = 128 * 1024
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class UpstreamFaultError(Exception):
+    """The upstream broke the exchange. `answered` says whether any byte of an answer had come."""
+
+    def __init__(self, message: str, *, code: str, answered: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.answered = answered
+
+
+class Receiver(Protocol):
+    """Who is told of an answer."""
+
+    def on_head(self, status: int, headers: Headers) -> None: ...
+    def on_body(self, data: bytes) -> None: ...
+    def on_flush(self) -> None: ...
+    def on_end(self) -> None: ...
+    def on_fault(self, fault: UpstreamFaultError) -> None: ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """See the module. `release` is called with the connection once it may serve another request."""
+
+    __slots__ = (
+        "_answered", "_closed", "_complete", "_excess", "_framed", "_head_bytes", "_head_done", "_headers",
+        "_interim", "_paused", "_receiver", "_release", "_transport", "parser", "reused",
+    )  # fmt: skip
+
+    def __init__(self, release: Callable[[UpstreamConnection, bool], None]) -> None:
+        self._release = release
+        self.parser = httptools.HttpResponseParser(self)
+        self.reused = False
+        self._transport: Any = None
+        self._receiver: Receiver | None = None
+        self._closed = False
+        self._paused = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._headers: Headers = []
+        self._head_bytes = 0
+        self._answered = False
+        self._head_done = False
+        self._framed = False
+        self._interim = False
+        self._complete = False
+        self._excess = False
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request may be sent."""
+        return not self._closed and self._receiver is None
+
+    def send(self, request: bytes, receiver: Receiver) -> None:
+        """Send a whole request; `receiver` is told of the answer."""
+        self._receiver = receiver
+        self._reset()
+        self._transport.write(request)
+
+    def close(self) -> None:
+        """Cut the connection; its receiver hears no more."""
+        self._receiver = None
+        self._closed = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause(self) -> None:
+        """Stop reading: the upstream will feel it."""
+        if not self._paused and not self._closed:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused and not self._closed:
+            self._paused = False
+            self._transport.resume_reading()
+
+    # --- the transport's side -------------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        receiver = self._receiver
+        if receiver is None:
+            self.close()  # an upstream that speaks unasked is not to be trusted with the next request
+            return
+        self._answered = True
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            if self._complete:
+                self._excess = True
+            else:
+                if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(
+                    error.__context__, UpstreamFaultError
+                ):
+                    raise
+                self._fail(f"its answer is not HTTP/1.1 ({error.__context__ or error})", "upstream_garbage")
+                return
+        except httptools.HttpParserUpgrade:
+            self._fail("it switched protocols unasked", "upstream_garbage")
+            return
+        if self._complete:
+            self._finish()
+        elif self._receiver is not None:
+            if not self._head_done:
+                self._head_bytes += len(data)
+                if self._head_bytes > MAX_HEAD_BYTES:
+                    self._fail("its header fields are too large", "upstream_garbage")
+                    return
+            receiver.on_flush()
+
+    def _finish(self) -> None:
+        receiver, self._receiver = self._receiver, None
+        keep = not self._excess and not self._closed and self.parser.should_keep_alive()
+        self.resume()
+        if not keep:
+            self._closed = True
+            self._transport.close()
+        self._release(self, keep)
+        if receiver is not None:
+            receiver.on_end()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed = True
+        receiver = self._receiver
+        if receiver is not None:
+            if self._head_done and not self._framed and exc is None:
+                self._receiver = None
+                receiver.on_end()
+                self._release(self, False)
+                return
+            self._fail("it closed the connection before its answer was complete", "upstream_closed")
+        else:
+            self._release(self, False)
+
+    def _fail(self, message: str, code: str) -> None:
+        receiver, self._receiver = self._receiver, None
+        answered = self._answered
+        self.close()
+        self._release(self, False)
+        if receiver is not None:
+            receiver.on_fault(UpstreamFaultError(message, code=code, answered=answered))
+
+    # --- the parser's side ----------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            self._excess = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_done or self._complete:
+            return  # a trailer field
+        lower = name.lower()
+        if lower == b"content-length" or lower == b"transfer-encoding":
+            self._framed = True
+        self._headers.append((lower, value))
+        if len(self._headers) > 200:
+            raise UpstreamFaultError("over 200 header fields", code="upstream_garbage")
+
+    def on_headers_complete(self) -> None:
+        if self._complete or self._receiver is None:
+            return
+        status = self.parser.get_status_code()
+        if status < 200:
+            self._interim = True
+            return
+        self._head_done = True
+        if status in (204, 304):
+            self._framed = True
+        self._receiver.on_head(status, self._headers)
+
+    def on_body(self, body: bytes) -> None:
+        if self._receiver is not None and not self._complete:
+            self._receiver.on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._interim:
+            self._interim = False
+            self._headers = []
+        else:
+            self._complete = True

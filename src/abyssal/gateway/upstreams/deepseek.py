@@ -1,0 +1,24 @@
+"""Upstream kind `deepseek`: the official service. Its wire is the platform's own; nothing is repaired here."""
+
+from __future__ import annotations
+
+from abyssal.config import DeepSeekUpstream
+from abyssal.gateway.upstreams.upstream import Upstream, address_of
+
+
+class DeepSeek(Upstream):
+    """See the module."""
+
+
+def build(config: DeepSeekUpstream) -> Upstream:
+    """The upstream that `config` describes."""
+    address, base_path = address_of(config.base_url, ca_file=config.ca_file)
+    return DeepSeek(
+        config.name,
+        address,
+        base_path=base_path,
+        credential=config.api_key.reveal() if config.api_key else None,
+        first_byte_timeout=config.first_byte_timeout,
+        idle_timeout=config.idle_timeout,
+        connect_timeout=config.connect_timeout,
+    )

@@ -1,0 +1,30 @@
+"""Upstream kind `openai`: any compatible server (vLLM, SGLang, Ollama, ...), made to look official.
+
+A stream is asked for its usage, and the usage is folded into the finishing chunk as the official service
+sends it.
+"""
+
+from __future__ import annotations
+
+from abyssal.config import OpenAIUpstream
+from abyssal.gateway.upstreams.upstream import Profile, Upstream, address_of
+
+
+class OpenAICompatible(Upstream):
+    """See the module."""
+
+    profile = Profile(asks_usage=True, usage_chunk=True)
+
+
+def build(config: OpenAIUpstream) -> Upstream:
+    """The upstream that `config` describes."""
+    address, base_path = address_of(config.base_url, ca_file=config.ca_file)
+    return OpenAICompatible(
+        config.name,
+        address,
+        base_path=base_path,
+        credential=config.api_key.reveal() if config.api_key else None,
+        first_byte_timeout=config.first_byte_timeout,
+        idle_timeout=config.idle_timeout,
+        connect_timeout=config.connect_timeout,
+    )

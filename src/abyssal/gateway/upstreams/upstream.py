@@ -1,0 +1,108 @@
+"""One upstream as the data plane sees it: how a request is put to it and what of its stream is repaired.
+
+Its protocol is an upstream kind (a file each in this folder); a server's peculiarities are its `Profile`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+from abyssal.gateway.exchange import Exchange
+from abyssal.gateway.upstreams.pool import Address, ConnectionPool
+from abyssal.wire.guard import replace_string, with_fields
+from abyssal.wire.official_stream import UsageFolder
+
+_USAGE_OPTION = b',"stream_options":{"include_usage":true}}'
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """What must be known of a server beyond its protocol."""
+
+    asks_usage: bool = False  # streams report usage only when `include_usage` is set
+    usage_chunk: bool = False  # ... and then in a chunk of its own, after the finishing one
+
+
+class StreamFilter(Protocol):
+    """Repairs a stream: whole events in, whole events out."""
+
+    def feed(self, events: bytes) -> bytes: ...
+    def end(self) -> bytes: ...
+
+
+class Upstream:
+    """Built once per configured upstream. `capacity` bounds calls at once, None when it has no bound here."""
+
+    profile = Profile()
+
+    def __init__(
+        self,
+        name: str,
+        address: Address,
+        *,
+        base_path: str,
+        credential: str | None,
+        first_byte_timeout: float,
+        idle_timeout: float,
+        connect_timeout: float = 5.0,
+        capacity: int | None = None,
+    ) -> None:
+        self.name = name
+        self.pool = ConnectionPool(address, connect_timeout=connect_timeout)
+        self.first_byte_timeout = first_byte_timeout
+        self.idle_timeout = idle_timeout
+        self.capacity = capacity
+        self.in_flight = 0
+        self.available = True
+        host = address.host if ":" not in address.host else f"[{address.host}]"
+        if address.port not in (0, 443 if address.tls else 80):
+            host += f":{address.port}"
+        head = f"POST {base_path}/chat/completions HTTP/1.1\r\nhost: {host or 'localhost'}\r\n"
+        if credential:
+            head += f"authorization: Bearer {credential}\r\n"
+        self._head = head.encode("latin-1")
+
+    def chat_request(self, exchange: Exchange) -> bytes:
+        """The whole HTTP request for `exchange`."""
+        body = self.chat_body(exchange)
+        lines = b"".join(exchange.forwarded)
+        request_id = exchange.id.encode()
+        return b"%bx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
+            self._head,
+            request_id,
+            lines,
+            len(body),
+            body,
+        )
+
+    def chat_body(self, exchange: Exchange) -> bytes:
+        """The client's body, changed only where it must be."""
+        body, request = exchange.body, exchange.request
+        assert request is not None
+        if exchange.upstream_model and exchange.upstream_model != request.model:
+            body = replace_string(body, "model", exchange.upstream_model)
+        if request.stream and self.profile.asks_usage:
+            options = request.stream_options
+            if options is None and b'"stream_options"' not in body:
+                body = body.rstrip()[:-1] + _USAGE_OPTION
+            elif options is None or not options.include_usage:
+                body = with_fields(body, stream_options={"include_usage": True})
+        return body
+
+    def stream_filter(self) -> StreamFilter | None:
+        """What repairs this upstream's streams; None when they are official already."""
+        return UsageFolder() if self.profile.usage_chunk else None
+
+    def repair_answer(self, body: bytes) -> bytes:
+        """A whole answer, repaired."""
+        return body
+
+
+def address_of(base_url: str, *, ca_file: str = "") -> tuple[Address, str]:
+    """The address and base path of an http(s) URL."""
+    parts = urlsplit(base_url)
+    tls = parts.scheme == "https"
+    port = parts.port or (443 if tls else 80)
+    return Address(parts.hostname or "", port, tls, ca_file=ca_file), parts.path.rstrip("/")

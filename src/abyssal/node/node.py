@@ -1,0 +1,252 @@
+"""One node from start to stop: engines, workers, the control application, in the order that loses nothing.
+
+Start: engines and workers first (they take longest), then the database; workers serve once they have a
+snapshot. Stop: workers drain, then the journal is moved, then engines end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from abyssal import __version__
+from abyssal.clock import SystemClock
+from abyssal.config import Config, EngineUpstream, parse_listen
+from abyssal.engine.bundled import BUNDLED_MODEL, bundled_card
+from abyssal.engine.spec import EngineSpec
+from abyssal.engine.supervisor import EngineStatistics, EngineSupervisor
+from abyssal.gateway.link import EnginePoint, EngineState, Publish, Setup, ToWorker
+from abyssal.node.backstage import BackstageServer
+from abyssal.node.control import Control
+from abyssal.node.workers import WorkerProcess
+from abyssal.stores.snapshot import Snapshot
+from abyssal.wire.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from abyssal.platform.metrics import Moment
+
+_log = logging.getLogger("abyssal.node")
+
+_STEP = 0.25  # seconds between looks at the journal and the database
+NODE_FILE = "node.json"
+
+
+class Node:
+    """construct → `start` → `url`, `first_key` → `stop`. `stop` is safe after half a start."""
+
+    def __init__(self, config: Config, data: Path, *, first_key: str = "") -> None:
+        self._config = config
+        self._data = data
+        self._runtime = Path(tempfile.mkdtemp(prefix="abyssal-"))
+        self._snapshot: Snapshot | None = None
+        self._engines: dict[str, EngineSupervisor] = {}
+        self._workers: list[WorkerProcess] = []
+        self._listening: socket.socket | None = None
+        self._lock: int | None = None
+        self._backstage: BackstageServer | None = None
+        self._background: asyncio.Task[None] | None = None
+        self._opened = False
+        self.url = ""
+        self.first_key: str | None = None
+        self.first_key_made = False
+        self._control = Control(
+            data, SystemClock(), version=__version__, moment=self._moment, first_key=first_key
+        )
+
+    async def start(self) -> None:
+        """Everything up and answering. Raises ConfigurationError when something of the operator's is wrong."""
+        self._lock = lock_data_directory(self._data)
+        self._listening = listen(self._config.server.listen)
+        host, port = self._listening.getsockname()[:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        for upstream in self._config.upstreams:
+            if isinstance(upstream, EngineUpstream):
+                await self._start_engine(upstream)
+        await asyncio.gather(*[self._start_worker(index) for index in range(self._config.server.workers)])
+        opened = await self._control.open()
+        self._opened = True
+        self.first_key, self.first_key_made = opened.first_key.key, opened.first_key.made
+        self._publish(opened.snapshot)
+        self._backstage = BackstageServer(
+            self._runtime / "control.sock",
+            version=__version__,
+            models=[model.name for model in self._config.models],
+            metrics=lambda: self._control.render_metrics(self._writers()),
+        )
+        await self._backstage.start()
+        self._background = asyncio.get_running_loop().create_task(self._follow())
+        for worker in self._workers:
+            await worker.serving.wait()
+        description = {"pid": os.getpid(), "url": self.url, "version": __version__}
+        description["workers"] = [worker.pid for worker in self._workers]
+        partial = self._data / f"{NODE_FILE}.new"
+        partial.write_text(json.dumps(description))
+        partial.replace(self._data / NODE_FILE)
+
+    async def wait_engines(self, timeout: float) -> None:
+        """Until every engine is ready, or `timeout` seconds passed."""
+        await asyncio.gather(*[engine.wait_ready(timeout) for engine in self._engines.values()])
+
+    async def stop(self, grace: float) -> None:
+        """Drain within `grace` seconds, move what the journal holds, end every process."""
+        if self._listening is not None:
+            self._listening.close()
+        if self._snapshot is not None:  # workers that never got one have nothing to drain
+            await asyncio.gather(*[worker.drain(grace) for worker in self._workers])
+        else:
+            for worker in self._workers:
+                worker.kill()
+            await asyncio.gather(*[worker.drain(0) for worker in self._workers])
+        if self._background is not None:
+            self._background.cancel()
+            await asyncio.gather(self._background, return_exceptions=True)
+        if self._backstage is not None:
+            await self._backstage.aclose()
+        if self._opened:
+            try:
+                await self._control.drain([])
+            except Exception:  # the journal stays and is replayed at the next start
+                _log.exception("the journal could not be moved into the database; the next start will")
+        await self._control.close()
+        await asyncio.gather(*[engine.aclose() for engine in self._engines.values()])
+        if self._lock is not None:
+            (self._data / NODE_FILE).unlink(missing_ok=True)
+            os.close(self._lock)
+        shutil.rmtree(self._runtime, ignore_errors=True)
+
+    async def _start_engine(self, upstream: EngineUpstream) -> None:
+        spec = EngineSpec(
+            name=BUNDLED_MODEL if upstream.model == BUNDLED_MODEL else Path(upstream.model).stem,
+            model=upstream.model,
+            socket=str(self._runtime / f"{len(self._engines)}.sock"),
+            context=upstream.context,
+            slots=upstream.slots,
+            threads=upstream.threads,
+        )
+
+        def changed(statistics: EngineStatistics, name: str = upstream.name) -> None:
+            for worker in self._workers:
+                worker.send(EngineState(name, self._engines[name].ready))
+
+        engine = EngineSupervisor(spec, on_change=changed)
+        self._engines[upstream.name] = engine
+        await engine.start()
+
+    async def _start_worker(self, index: int) -> None:
+        assert self._listening is not None
+        worker = WorkerProcess(
+            index, self._listening, setup_for=self._setup, news=self._news, died=self._worker_died
+        )
+        self._workers.append(worker)
+        await worker.start()
+
+    def _setup(self, writer: str) -> Setup:
+        points = {
+            name: EnginePoint(engine.spec.socket, _fingerprint(engine.spec))
+            for name, engine in self._engines.items()
+        }
+        return Setup(
+            config=self._config,
+            engines=points,
+            control_socket=str(self._runtime / "control.sock"),
+            journal=str(self._data / "journal"),
+            writer=writer,
+            workers=self._config.server.workers,
+        )
+
+    def _news(self) -> list[ToWorker]:
+        news: list[ToWorker] = [EngineState(name, engine.ready) for name, engine in self._engines.items()]
+        if self._snapshot is not None:
+            news.append(Publish(self._snapshot))
+        return news
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        for worker in self._workers:
+            worker.send(Publish(snapshot))
+
+    def _worker_died(self) -> None:
+        """Its journal is moved by the next look; nothing else is lost."""
+
+    def _writers(self) -> list[str]:
+        return [worker.writer for worker in self._workers if worker.writer]
+
+    def _moment(self) -> Moment:
+        from abyssal.platform.metrics import Moment
+
+        workers = {str(worker.index): worker.gauges for worker in self._workers if worker.gauges}
+        engines = {
+            name: (engine.ready, engine.statistics().restarts) for name, engine in self._engines.items()
+        }
+        return Moment(workers, engines)
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                await self._control.drain(self._writers())
+                snapshot = await self._control.poll()
+                if snapshot is not None:
+                    self._publish(snapshot)
+            except Exception:  # the database may be locked or the disk full; the journal keeps everything
+                _log.exception("the journal cannot be moved into the database now; trying again")
+                await asyncio.sleep(1)
+            await asyncio.sleep(_STEP)
+
+
+def _fingerprint(spec: EngineSpec) -> str:
+    return bundled_card().fingerprint if spec.model == BUNDLED_MODEL else spec.name
+
+
+def lock_data_directory(data: Path) -> int:
+    """Make `data` (mode 700) and take its lock; gives the descriptor that holds it.
+
+    Raises ConfigurationError when another node has it, or it cannot be used.
+    """
+    import fcntl
+
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (data / "journal").mkdir(mode=0o700, exist_ok=True)
+        lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{data}: cannot be used as the data directory ({error.strerror}); choose another with --data"
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise ConfigurationError(
+            f"{data}: another abyssal is using this data directory; stop it, or choose another with --data"
+        ) from None
+    return lock
+
+
+def listen(address: str) -> socket.socket:
+    """A listening TCP socket. Raises ConfigurationError when the address cannot be had."""
+    host, port = parse_listen(address, "listen")
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigurationError(f"listen: {address} is not an address of this machine ({error})") from None
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(where)
+        listening.listen(4096)
+    except OSError as error:
+        listening.close()
+        raise ConfigurationError(
+            f"listen: {address} cannot be listened on ({error.strerror}); is another program there? "
+            "Choose another with --listen HOST:PORT"
+        ) from None
+    return listening

@@ -1,0 +1,130 @@
+"""Worker processes: spawned with their sockets, told the news, replaced when they die."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from abyssal.gateway.link import Drain, FromWorker, Gauges, LinkProtocol, Serving, Setup, ToWorker
+
+_log = logging.getLogger("abyssal.node")
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 10.0  # seconds before a dead worker is replaced
+_STEADY = 30.0  # seconds of life after which the wait starts over
+
+
+class WorkerProcess:
+    """One place for a worker; whoever dies in it is replaced. `setup_for` makes a Setup for a writer."""
+
+    def __init__(
+        self,
+        index: int,
+        listening: socket.socket,
+        *,
+        setup_for: Callable[[str], Setup],
+        news: Callable[[], list[ToWorker]],
+        died: Callable[[], None],
+    ) -> None:
+        self.index = index
+        self.writer = ""
+        self.gauges: Gauges | None = None
+        self.serving = asyncio.Event()
+        self._listening = listening
+        self._setup_for = setup_for
+        self._news = news
+        self._died = died
+        self._link: LinkProtocol | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process at work, None between two."""
+        return self._process.pid if self._process is not None else None
+
+    async def start(self) -> None:
+        """Spawn the first process and keep the place filled from now on."""
+        await self._spawn()
+        self._task = asyncio.get_running_loop().create_task(self._keep_running())
+
+    def send(self, message: ToWorker) -> None:
+        """Tell the process at work."""
+        if self._link is not None:
+            self._link.send(message)
+
+    async def drain(self, grace: float) -> None:
+        """Let calls at work end within `grace` seconds; then the process goes, by itself or killed."""
+        self._stopping = True
+        self.send(Drain(grace))
+        if self._task is not None:
+            try:
+                async with asyncio.timeout(grace + 5):
+                    await asyncio.shield(self._task)
+            except TimeoutError:
+                self.kill()
+                await self._task
+        if self._link is not None:
+            self._link.close()
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._stopping = True
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
+    async def _spawn(self) -> None:
+        mine, theirs = socket.socketpair()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "abyssal.gateway.worker",
+                "--link", str(theirs.fileno()), "--listen", str(self._listening.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), self._listening.fileno()),
+            )  # fmt: skip
+        except BaseException:
+            mine.close()
+            raise
+        finally:
+            theirs.close()
+        mine.setblocking(False)
+        self.writer = f"{secrets.token_hex(6)}w{self.index}"
+        link = LinkProtocol(FromWorker, self._received, lambda: None)
+        await asyncio.get_running_loop().create_connection(lambda: link, sock=mine)
+        self._link = link
+        link.send(self._setup_for(self.writer))
+        for message in self._news():
+            link.send(message)
+
+    def _received(self, message: Any) -> None:
+        if isinstance(message, Serving):
+            self.serving.set()
+        else:
+            self.gauges = message
+
+    async def _keep_running(self) -> None:
+        loop = asyncio.get_running_loop()
+        wait = _FIRST_WAIT
+        while True:
+            assert self._process is not None
+            began = loop.time()
+            code = await self._process.wait()
+            self.serving.clear()
+            self.writer, self.gauges, self._process = "", None, None
+            if self._link is not None:
+                self._link.close()
+                self._link = None
+            if self._stopping:
+                return
+            self._died()
+            wait = _FIRST_WAIT if loop.time() - began > _STEADY else min(wait * 2, _LONGEST_WAIT)
+            _log.error("worker %d ended with code %s; the next starts in %g s", self.index, code, wait)
+            await asyncio.sleep(wait)
+            if self._stopping:
+                return
+            await self._spawn()

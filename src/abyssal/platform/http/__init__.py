@@ -1,0 +1,1 @@
+"""The control plane's HTTP routes, an ASGI application behind the workers."""

@@ -1,0 +1,95 @@
+"""Turns an OpenAI-style chat stream into the official DeepSeek one: `usage` rides on the finishing chunk.
+
+Source: the official service sends usage on the chunk that has a `finish_reason`, whatever
+`include_usage` says; OpenAI-style servers send it afterwards, in a chunk whose `choices` is empty.
+
+1. Events pass untouched until one finishes a choice; only that one is held.
+2. A usage chunk that follows is folded into the held chunk and swallowed.
+3. Anything else that follows lets the held chunk go as it was.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+_FINISHING = (b'"finish_reason":"', b'"finish_reason": "')
+
+_chunk = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encode = msgspec.json.Encoder().encode
+
+
+class UsageFolder:
+    """The state of one stream. `feed` takes whole events (bytes that end an event) and gives whole events."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held: dict[str, msgspec.Raw] | None = None
+
+    def feed(self, events: bytes) -> bytes:
+        """What of `events` may be sent now."""
+        if self._held is None and not (_FINISHING[0] in events or _FINISHING[1] in events):
+            return events
+        out: list[bytes] = []
+        for event in split_events(events):
+            self._take(event, out)
+        return b"".join(out)
+
+    def end(self) -> bytes:
+        """What is still held when the stream is over."""
+        out: list[bytes] = []
+        self._let_go(out)
+        return b"".join(out)
+
+    def _take(self, event: bytes, out: list[bytes]) -> None:
+        data = event.strip()
+        chunk = _decode(data[5:]) if data.startswith(b"data:") else None
+        if chunk is None:  # a comment, [DONE], or nothing we know
+            if not data.startswith(b":"):
+                self._let_go(out)
+            out.append(event)
+            return
+        usage = chunk.get("usage")
+        has_usage = usage is not None and bytes(usage) != b"null"
+        if self._held is not None and has_usage and bytes(chunk.get("choices", b"")).strip() == b"[]":
+            assert usage is not None
+            self._held["usage"] = usage
+            self._let_go(out)
+            return
+        self._let_go(out)
+        if not has_usage and (_FINISHING[0] in event or _FINISHING[1] in event):
+            self._held = chunk
+        else:
+            out.append(event)
+
+    def _let_go(self, out: list[bytes]) -> None:
+        if self._held is not None:
+            out.append(b"data: " + _encode(self._held) + b"\n\n")
+            self._held = None
+
+
+def _decode(data: bytes) -> dict[str, msgspec.Raw] | None:
+    try:
+        decoded = _chunk.decode(data)
+    except msgspec.DecodeError:
+        return None
+    return {key: value.copy() for key, value in decoded.items()}
+
+
+def split_events(events: bytes) -> list[bytes]:
+    """Whole events (each with its blank line) of `events`."""
+    separator = b"\r\n\r\n" if b"\r\n\r\n" in events else b"\n\n"
+    pieces = events.split(separator)
+    last = pieces.pop()
+    whole = [piece + separator for piece in pieces]
+    if last:
+        whole.append(last)
+    return whole
+
+
+def whole_events(data: bytes) -> int:
+    """The number of bytes at the start of `data` that are whole events; 0 when no event ends in it."""
+    if data.endswith((b"\n\n", b"\r\n\r\n")):
+        return len(data)
+    line_feeds, both = data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n")
+    return max(line_feeds + 2 if line_feeds >= 0 else 0, both + 4 if both >= 0 else 0)

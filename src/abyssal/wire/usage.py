@@ -1,0 +1,64 @@
+"""Token usage as upstreams report it, in the official style and in OpenAI's, read from an answer's end.
+
+Source: DeepSeek API, "Create Chat Completion", `usage`; OpenAI's `prompt_tokens_details`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _CompletionDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
+
+
+class TokenUsage(msgspec.Struct):
+    """`usage` of an answer, in tokens."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    prompt_cache_hit_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+
+    @property
+    def cached_tokens(self) -> int:
+        """Prompt tokens that the upstream had in its cache."""
+        if self.prompt_cache_hit_tokens is not None:
+            return self.prompt_cache_hit_tokens
+        return (self.prompt_tokens_details and self.prompt_tokens_details.cached_tokens) or 0
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """Completion tokens spent on reasoning."""
+        return (self.completion_tokens_details and self.completion_tokens_details.reasoning_tokens) or 0
+
+
+class _Answer(msgspec.Struct):
+    usage: TokenUsage | None = None
+
+
+_answer = msgspec.json.Decoder(_Answer)
+
+
+def usage_of_answer(body: bytes) -> TokenUsage | None:
+    """`usage` of a whole answer. Raises msgspec.DecodeError when `body` is not a JSON object."""
+    return _answer.decode(body).usage
+
+
+def usage_of_events(events: bytes) -> TokenUsage | None:
+    """`usage` of the last event in `events` (SSE bytes) that has one; None when none has."""
+    for line in reversed(events.splitlines()):
+        if line.startswith(b"data:") and b'"usage"' in line:
+            try:
+                found = _answer.decode(line[5:]).usage
+            except msgspec.DecodeError:
+                continue
+            if found is not None:
+                return found
+    return None
