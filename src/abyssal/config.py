@@ -23,9 +23,20 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\s\x00-\x1f]+$")]
 
 # The names that the specification promises; each is only an entry of the model table.
-CHAT_NAMES = ("deepseek-chat", "deepseek-code", "deepseek-doc", "deepseek-math", "deepseek-v3")
-CHAT_NAMES += ("deepseek-v3-openai", "deepseek-reasoner", "deepseek-chat-7b", "deepseek-zh-7b")
-CHAT_NAMES += ("deepseek-flash", "deepseek-v4-flash", "deepseek-v4-pro")
+CHAT_NAMES = (
+    "deepseek-chat",
+    "deepseek-code",
+    "deepseek-doc",
+    "deepseek-math",
+    "deepseek-v3",
+    "deepseek-v3-openai",
+    "deepseek-reasoner",
+    "deepseek-chat-7b",
+    "deepseek-zh-7b",
+    "deepseek-flash",
+    "deepseek-v4-flash",
+    "deepseek-v4-pro",
+)
 _OFFICIAL = {"deepseek-v4-pro": "deepseek-v4-pro"}  # every other name is answered by flash
 
 BUNDLED_MODEL = "abyssal-tiny"
@@ -56,7 +67,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A TOML table: unknown keys are errors."""
 
 
-class ServerConfig(_Table, kw_only=True):
+class ServerConfig(_Table, frozen=True, kw_only=True):
     """`[server]`: where the platform listens and how patient it is."""
 
     listen: str = "127.0.0.1:8000"
@@ -71,14 +82,14 @@ class ServerConfig(_Table, kw_only=True):
     max_body: Count = 48 * 1024 * 1024
 
 
-class LimitsConfig(_Table, kw_only=True):
+class LimitsConfig(_Table, frozen=True, kw_only=True):
     """`[limits]`: calls at once, per worker process."""
 
     concurrency: Count = 8192
     concurrency_per_key: Count = 2500
 
 
-class EngineUpstream(_Table, kw_only=True, tag_field="kind", tag="engine"):
+class EngineUpstream(_Table, frozen=True, kw_only=True, tag_field="kind", tag="engine"):
     """A model that the embedded engine runs. `context`: tokens per slot. `threads`: 0 suits the machine."""
 
     name: Name
@@ -92,7 +103,7 @@ class EngineUpstream(_Table, kw_only=True, tag_field="kind", tag="engine"):
     idle_timeout: Seconds = 120.0
 
 
-class _HttpUpstream(_Table, kw_only=True):
+class _HttpUpstream(_Table, frozen=True, kw_only=True):
     name: Name
     api_key: Secret | None = None
     zone: str = ""
@@ -102,13 +113,13 @@ class _HttpUpstream(_Table, kw_only=True):
     idle_timeout: Seconds = 120.0
 
 
-class DeepSeekUpstream(_HttpUpstream, kw_only=True, tag_field="kind", tag="deepseek"):
+class DeepSeekUpstream(_HttpUpstream, frozen=True, kw_only=True, tag_field="kind", tag="deepseek"):
     """The official service."""
 
     base_url: str = "https://api.deepseek.com"
 
 
-class OpenAIUpstream(_HttpUpstream, kw_only=True, tag_field="kind", tag="openai"):
+class OpenAIUpstream(_HttpUpstream, frozen=True, kw_only=True, tag_field="kind", tag="openai"):
     """Any OpenAI-compatible server: vLLM, SGLang, Ollama, ..."""
 
     base_url: str
@@ -117,7 +128,7 @@ class OpenAIUpstream(_HttpUpstream, kw_only=True, tag_field="kind", tag="openai"
 Upstream = EngineUpstream | DeepSeekUpstream | OpenAIUpstream
 
 
-class Target(_Table, kw_only=True):
+class Target(_Table, frozen=True, kw_only=True):
     """One upstream that can answer a model, and the name it knows the model by ("" for the same)."""
 
     upstream: str
@@ -125,7 +136,7 @@ class Target(_Table, kw_only=True):
     weight: Count = 1
 
 
-class Model(_Table, kw_only=True):
+class Model(_Table, frozen=True, kw_only=True):
     """An entry of the model table: the name that clients use."""
 
     name: Name
@@ -133,7 +144,7 @@ class Model(_Table, kw_only=True):
     owned_by: str = "deepseek"
 
 
-class Config(_Table, kw_only=True):
+class Config(_Table, frozen=True, kw_only=True):
     """The whole file."""
 
     server: ServerConfig = ServerConfig()
@@ -236,7 +247,8 @@ def _array(document: dict[str, Any], key: str) -> list[tuple[int, Any]]:
 
 def _upstream(item: Any, where: str, environ: Mapping[str, str]) -> Upstream:
     kinds = {str(cls.__struct_config__.tag): cls for cls in get_args(Upstream)}
-    kind = item.get("kind") if isinstance(item, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    table: dict[str, Any] = item if isinstance(item, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+    kind: Any = table.get("kind")
     if kind not in kinds:
         said = "is missing" if kind is None else f"is {kind!r}"
         hint = _nearest(str(kind), list(kinds))

@@ -71,13 +71,22 @@ async def _serve(config: Config, directory: Path) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     node = Node(config, directory, first_key=os.environ.get("ABYSSAL_API_KEY", ""))
+    starting = loop.create_task(node.start())
+    stopping = loop.create_task(stop.wait())
     try:
-        await node.start()
-        typer.echo(f"abyssal listens on {node.url}")
-        if node.first_key_made:
-            typer.echo(f"first API key: {node.first_key}   (shown once; kept in {directory / 'first-key'})")
-        await stop.wait()
-        typer.echo("stopping: running answers may finish")
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting  # raises what went wrong
+            typer.echo(f"abyssal listens on {node.url}")
+            if node.first_key_made:
+                typer.echo(
+                    f"first API key: {node.first_key}   (shown once; kept in {directory / 'first-key'})"
+                )
+            await stopping
+            typer.echo("stopping: running answers may finish")
     finally:
+        for task in (starting, stopping):
+            task.cancel()
+        await asyncio.gather(starting, stopping, return_exceptions=True)
         await node.stop(config.server.grace)
     return 0

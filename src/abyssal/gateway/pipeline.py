@@ -75,7 +75,7 @@ class Pipeline:
             self._ledger.open(exchange, upstream.name)
         except ApiError as error:
             self.refuse(exchange, error)
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001  a stage's bug must be an answer, and settled
             _log.exception("a stage failed on %s", exchange.id)
             self.refuse(exchange, InternalServerError(f"The platform failed ({type(fault).__name__})."))
         else:

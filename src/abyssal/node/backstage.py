@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -28,8 +28,9 @@ class BackstageServer:
         from abyssal.platform.http.app import build_app
 
         class Server(uvicorn.Server):
-            def capture_signals(self) -> AbstractContextManager[None]:
-                return nullcontext()  # signals are the node's
+            @contextmanager
+            def capture_signals(self) -> Generator[None, None, None]:
+                yield  # signals are the node's
 
         app = build_app(version=self._version, models=self._models, metrics=self._metrics)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -1,4 +1,4 @@
-"""The control process's own work with SQL: keys out, journal in, metrics. All of it on one thread of its own."""
+"""The control process's own work with SQL: keys out, journal in, metrics; all on one thread of its own."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 DATABASE = "abyssal.db"
 
 T = TypeVar("T")
+
+
+class StoreUnavailableError(Exception):
+    """The database or the journal's directory cannot be used now; nothing is lost, trying again may help."""
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -70,7 +74,16 @@ class Control:
         self._thread.shutdown()
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
+
+    @staticmethod
+    def _guarded(work: Callable[[], T]) -> T:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            return work()
+        except (SQLAlchemyError, OSError) as error:
+            raise StoreUnavailableError(str(error).partition("\n")[0]) from error
 
     def _open(self) -> Opened:
         # SQLAlchemy takes half a second to import: here, while the other processes start.

@@ -24,7 +24,7 @@ from abyssal.engine.spec import EngineSpec
 from abyssal.engine.supervisor import EngineStatistics, EngineSupervisor
 from abyssal.gateway.link import EnginePoint, EngineState, Publish, Setup, ToWorker
 from abyssal.node.backstage import BackstageServer
-from abyssal.node.control import Control
+from abyssal.node.control import Control, StoreUnavailableError
 from abyssal.node.workers import WorkerProcess
 from abyssal.stores.snapshot import Snapshot
 from abyssal.wire.errors import ConfigurationError
@@ -61,7 +61,7 @@ class Node:
         )
 
     async def start(self) -> None:
-        """Everything up and answering. Raises ConfigurationError when something of the operator's is wrong."""
+        """Everything up and answering. Raises ConfigurationError when something is the operator's to fix."""
         self._lock = lock_data_directory(self._data)
         self._listening = listen(self._config.server.listen)
         host, port = self._listening.getsockname()[:2]
@@ -84,8 +84,8 @@ class Node:
         self._background = asyncio.get_running_loop().create_task(self._follow())
         for worker in self._workers:
             await worker.serving.wait()
-        description = {"pid": os.getpid(), "url": self.url, "version": __version__}
-        description["workers"] = [worker.pid for worker in self._workers]
+        workers = [worker.pid for worker in self._workers]
+        description = {"pid": os.getpid(), "url": self.url, "version": __version__, "workers": workers}
         partial = self._data / f"{NODE_FILE}.new"
         partial.write_text(json.dumps(description))
         partial.replace(self._data / NODE_FILE)
@@ -112,8 +112,8 @@ class Node:
         if self._opened:
             try:
                 await self._control.drain([])
-            except Exception:  # the journal stays and is replayed at the next start
-                _log.exception("the journal could not be moved into the database; the next start will")
+            except StoreUnavailableError as error:
+                _log.error("the journal stays, and the next start moves it into the database: %s", error)
         await self._control.close()
         await asyncio.gather(*[engine.aclose() for engine in self._engines.values()])
         if self._lock is not None:
@@ -194,8 +194,8 @@ class Node:
                 snapshot = await self._control.poll()
                 if snapshot is not None:
                     self._publish(snapshot)
-            except Exception:  # the database may be locked or the disk full; the journal keeps everything
-                _log.exception("the journal cannot be moved into the database now; trying again")
+            except StoreUnavailableError as error:  # a full disk, a locked file: the journal keeps everything
+                _log.error("the journal cannot be moved into the database now, trying again: %s", error)
                 await asyncio.sleep(1)
             await asyncio.sleep(_STEP)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from math import inf
 from typing import Any, Protocol
 
@@ -45,19 +46,23 @@ class Front(Protocol):
     draining: bool
     date: bytes
 
-    def dispatch(self, exchange: Exchange) -> None: ...
-    def next_id(self) -> str: ...
-    def now(self) -> float: ...
+    @property
+    def dispatch(self) -> Callable[[Exchange], None]: ...
+    @property
+    def next_id(self) -> Callable[[], str]: ...
+    @property
+    def now(self) -> Callable[[], float]: ...
 
 
 class HttpConnection(asyncio.Protocol):
     """One client connection."""
 
     __slots__ = (
-        "_ahead", "_answer_10", "_body", "_body_bytes", "_chunked", "_closing", "_deadline", "_exchange", "_expects",
-        "_fields", "_front", "_head_bytes", "_head_only", "_host", "_http10", "_in_head", "_keep_alive", "_keep_next",
-        "_length", "_next", "_paused_since", "_queue", "_reading", "_seen_host", "_target",
-        "_te", "_transport", "parser",
+        "_ahead", "_answer_10", "_body", "_body_bytes", "_chunked", "_closing",
+        "_deadline", "_exchange", "_expects", "_fields", "_front", "_head_bytes",
+        "_head_only", "_host", "_http10", "_in_head", "_keep_alive", "_keep_next",
+        "_length", "_next", "_paused_since", "_queue", "_reading", "_seen_host",
+        "_target", "_te", "_transport", "parser",
     )  # fmt: skip
 
     def __init__(self, front: Front) -> None:

@@ -35,9 +35,10 @@ class EventStream:
 
     def __init__(self, stream_filter: StreamFilter | None) -> None:
         self._filter = stream_filter
-        self._partial = b""
-        self._before = self._last = b""  # the last two pieces
-        self._usage = b""  # the last piece that spoke of usage
+        self._partial: bytes = b""
+        self._before: bytes = b""  # the piece before the last
+        self._last: bytes = b""
+        self._usage: bytes = b""  # the last piece that spoke of usage
         self.count = 0
         self.done = False
 

@@ -43,7 +43,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_answered", "_closed", "_complete", "_excess", "_framed", "_head_bytes", "_head_done", "_headers",
-        "_interim", "_paused", "_receiver", "_release", "_transport", "parser", "reused",
+        "_interim", "_lasting", "_paused", "_receiver", "_release", "_transport", "parser", "reused",
     )  # fmt: skip
 
     def __init__(self, release: Callable[[UpstreamConnection, bool], None]) -> None:
@@ -65,6 +65,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._interim = False
         self._complete = False
         self._excess = False
+        self._lasting = False
 
     @property
     def usable(self) -> bool:
@@ -134,7 +135,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _finish(self) -> None:
         receiver, self._receiver = self._receiver, None
-        keep = not self._excess and not self._closed and self.parser.should_keep_alive()
+        keep = not self._excess and not self._closed and self._lasting
         self.resume()
         if not keep:
             self._closed = True
@@ -202,3 +203,4 @@ class UpstreamConnection(asyncio.Protocol):
             self._headers = []
         else:
             self._complete = True
+            self._lasting = self.parser.should_keep_alive()

@@ -1,4 +1,4 @@
-"""Upstream kind `deepseek`: the official service. Its wire is the platform's own; nothing is repaired here."""
+"""Upstream kind `deepseek`: the official service. Its wire is the platform's own, so it passes untouched."""
 
 from __future__ import annotations
 
