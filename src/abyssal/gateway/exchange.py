@@ -96,7 +96,7 @@ class Exchange:
         self.authorization: bytes | None = None
         self.x_api_key: bytes | None = None
         self.content_encoding: bytes | None = None
-        self.forwarded: list[bytes] = []  # header lines that may travel on to an upstream
+        self.forwarded = b""  # header lines that may travel on to an upstream
         self.started_at = started_at  # loop time, seconds
         # authenticate
         self.key: KeyRecord | None = None
@@ -114,3 +114,12 @@ class Exchange:
         self.usage: TokenUsage | None = None
         self.status = 0
         self.code = ""
+
+    def alike(self, exchange_id: str, client: Client) -> Exchange:
+        """A new exchange with the same head and nothing else of this one."""
+        other = Exchange(exchange_id, client, self.method, 0.0)
+        other.path, other.query = self.path, self.query
+        other.authorization, other.x_api_key = self.authorization, self.x_api_key
+        other.content_encoding = self.content_encoding
+        other.forwarded = self.forwarded
+        return other

@@ -73,7 +73,6 @@ class Node:
         opened = await self._control.open()
         self._opened = True
         self.first_key, self.first_key_made = opened.first_key.key, opened.first_key.made
-        self._publish(opened.snapshot)
         self._backstage = BackstageServer(
             self._runtime / "control.sock",
             version=__version__,
@@ -81,6 +80,7 @@ class Node:
             metrics=lambda: self._control.render_metrics(self._writers()),
         )
         await self._backstage.start()
+        self._publish(opened.snapshot)
         self._background = asyncio.get_running_loop().create_task(self._follow())
         for worker in self._workers:
             await worker.serving.wait()

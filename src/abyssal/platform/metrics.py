@@ -103,7 +103,9 @@ class Metrics(Collector):
         build.add_metric([self._version], 1)
         yield build
         calls = CounterMetricFamily(
-            "abyssal_requests", "Calls that reached an upstream.", labels=["model", "upstream", "status", "stream"]
+            "abyssal_requests",
+            "Calls that reached an upstream.",
+            labels=["model", "upstream", "status", "stream"],
         )
         for (model, upstream, status, stream), count in self._calls.items():
             calls.add_metric([model, upstream, str(status), str(stream).lower()], count)
@@ -119,8 +121,12 @@ class Metrics(Collector):
         for (status, code), count in self._refused.items():
             refused.add_metric([str(status), code], count)
         yield refused
-        yield _histogram("abyssal_request_seconds", "From a request's last byte to its settlement.", self._seconds)
-        yield _histogram("abyssal_first_byte_seconds", "From a request's last byte to its answer's first.", self._first)
+        yield _histogram(
+            "abyssal_request_seconds", "From a request's last byte to its settlement.", self._seconds
+        )
+        yield _histogram(
+            "abyssal_first_byte_seconds", "From a request's last byte to its answer's first.", self._first
+        )
         yield GaugeMetricFamily(
             "abyssal_calls_in_flight", "Calls at an upstream now.", value=self._opened - self._settled
         )

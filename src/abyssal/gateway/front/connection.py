@@ -4,8 +4,9 @@
 2. While a call is at work the connection goes on being read, a little, so that a client that leaves is
    noticed at once; past `READ_AHEAD` bytes it is not.
 3. A request that breaks the rules is answered when its turn comes, and the connection is closed.
-4. Deadlines are one number per connection that `tick` looks at once a second: no timer per request.
-5. What a client does not read is held up to `HOLD_BYTES`; then its upstream is paused.
+4. A head that was judged once on this connection is recognised, not judged again (`wire.head_template`).
+5. Deadlines are one number per connection that `tick` looks at once a second: no timer per request.
+6. What a client does not read is held up to `HOLD_BYTES`; then its upstream is paused.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from abyssal.gateway.exchange import Exchange
 from abyssal.gateway.front import heads
 from abyssal.gateway.front import request_head as rules
 from abyssal.wire.errors import ApiError, BadRequestError, HeadersTooLargeError, RequestTimeoutError
+from abyssal.wire.head_template import HeadMemory
 
 READ_AHEAD = 64 * 1024
 HOLD_BYTES = 256 * 1024
@@ -58,11 +60,39 @@ class HttpConnection(asyncio.Protocol):
     """One client connection."""
 
     __slots__ = (
-        "_ahead", "_answer_10", "_body", "_body_bytes", "_chunked", "_closing",
-        "_deadline", "_exchange", "_expects", "_fields", "_front", "_head_bytes",
-        "_head_only", "_host", "_http10", "_in_head", "_keep_alive", "_keep_next",
-        "_length", "_next", "_paused_since", "_queue", "_reading", "_seen_host",
-        "_target", "_te", "_transport", "parser",
+        "_ahead",
+        "_answer_10",
+        "_between",
+        "_body",
+        "_body_bytes",
+        "_body_left",
+        "_chunked",
+        "_closing",
+        "_deadline",
+        "_exchange",
+        "_expects",
+        "_fed",
+        "_fields",
+        "_front",
+        "_head_bytes",
+        "_head_only",
+        "_host",
+        "_http10",
+        "_in_head",
+        "_keep_alive",
+        "_keep_next",
+        "_known",
+        "_length",
+        "_lines",
+        "_next",
+        "_paused_since",
+        "_queue",
+        "_reading",
+        "_seen_host",
+        "_target",
+        "_te",
+        "_transport",
+        "parser",
     )  # fmt: skip
 
     def __init__(self, front: Front) -> None:
@@ -82,7 +112,11 @@ class HttpConnection(asyncio.Protocol):
         self._deadline = inf
         self._seen_host = b""
         self._in_head = False
+        self._between = True  # the parser has seen whole requests only
         self._head_bytes = 0
+        self._body_left = 0  # of a request whose head was recognised
+        self._known: HeadMemory[Exchange] = HeadMemory()
+        self._fed = b""  # what the parser is reading
         self._reset_request()
 
     def _reset_request(self) -> None:
@@ -95,6 +129,7 @@ class HttpConnection(asyncio.Protocol):
         self._length = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
+        self._lines: list[bytes] = []
         self._keep_next = True
         self._http10 = False
 
@@ -117,6 +152,51 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return  # lingering: the answer is out, the rest of the request does not matter
+        if self._body_left:
+            data = self._read_body(data)
+        elif self._known.judged is not None and self._between and self._exchange is None and not self._queue:
+            data = self._recognise(data)
+        if data:
+            self._parse(data)
+
+    def _recognise(self, data: bytes) -> bytes:
+        """Take in a request whose head is known without the parser; gives what is left for it."""
+        pattern = self._known.judged
+        found = self._known.match(data)
+        if found is None or pattern is None:
+            return data
+        length, start = found
+        if len(data) - start > length or length > self._front.limits.max_body:
+            return data
+        self._next = pattern.alike(self._front.next_id(), self)
+        self._body_left = length
+        return self._read_body(data[start:])
+
+    def _read_body(self, data: bytes) -> bytes:
+        """Take in the body of a recognised head; gives what follows it."""
+        rest = data[self._body_left :] if len(data) > self._body_left else b""
+        if rest:
+            data = data[: self._body_left]
+        self._body.append(data)
+        self._body_left -= len(data)
+        if self._body_left:
+            self._deadline = self._front.now() + self._front.limits.body
+        else:
+            exchange, body = self._next, self._body
+            assert exchange is not None
+            self._next, self._body = None, []
+            exchange.body = body[0] if len(body) == 1 else b"".join(body)
+            self._start(exchange, True, False)
+        return rest
+
+    def _learn(self, exchange: Exchange, data: bytes) -> None:
+        """Remember the head of a request that is all there is in `data`, for the next ones like it."""
+        simple = self._te is None and self._expects is None and self._keep_next and not self._http10
+        if simple and exchange.body and exchange.method == b"POST":
+            self._known.learn(data, len(exchange.body), lambda: exchange.alike("", self))
+
+    def _parse(self, data: bytes) -> None:
+        self._fed = data
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
@@ -178,6 +258,7 @@ class HttpConnection(asyncio.Protocol):
         front = self._front
         self._reset_request()
         self._in_head = True
+        self._between = False
         self._head_bytes = 0
         if self._exchange is None:
             self._deadline = front.now() + front.limits.header
@@ -201,7 +282,7 @@ class HttpConnection(asyncio.Protocol):
         if lower not in rules.NOT_FORWARDED:
             if lower == b"content-encoding":
                 exchange.content_encoding = value
-            exchange.forwarded.append(b"%b: %b\r\n" % (lower, value))
+            self._lines.append(b"%b: %b\r\n" % (lower, value))
         elif lower == b"authorization":
             if exchange.authorization is not None:
                 raise BadRequestError("Two Authorization headers; send one.", code="two_credentials")
@@ -239,6 +320,7 @@ class HttpConnection(asyncio.Protocol):
             rules.check_length(self._length, front.limits.max_body)
         exchange.method = parser.get_method()
         exchange.path, exchange.query = rules.split_target(self._target)
+        exchange.forwarded = b"".join(self._lines)
         self._in_head = False
         self._keep_next = parser.should_keep_alive() and not parser.should_upgrade()
         if self._expects is not None:
@@ -262,10 +344,13 @@ class HttpConnection(asyncio.Protocol):
         exchange, body = self._next, self._body
         assert exchange is not None
         self._next = None
+        self._between = True
         if body:
             exchange.body = body[0] if len(body) == 1 else b"".join(body)
             self._body = []
         if self._exchange is None and not self._queue:
+            if self._known.judged is None:
+                self._learn(exchange, self._fed)
             self._start(exchange, self._keep_next, self._http10)
         else:
             self._queue.append((exchange, self._keep_next, self._http10))

@@ -74,7 +74,7 @@ class _BackstageCall:
         exchange = self._exchange
         method = b"GET" if exchange.method == b"HEAD" else exchange.method  # the client's side drops the body
         target = exchange.path + (b"?" + exchange.query if exchange.query else b"")
-        lines = b"".join(exchange.forwarded)
+        lines = exchange.forwarded
         head = b"%b %b HTTP/1.1\r\nhost: abyssal\r\nx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n"
         return head % (method, target, exchange.id.encode(), lines, len(exchange.body)) + exchange.body
 

@@ -10,7 +10,8 @@ from abyssal.wire.errors import ApiError, UpstreamBrokenError, error_for_status
 _DROPPED = frozenset(
     b"connection keep-alive proxy-authenticate proxy-connection te trailer transfer-encoding upgrade "
     b"content-length date server set-cookie x-request-id x-api-version alt-svc strict-transport-security "
-    b"proxy-authorization".split()
+    b"proxy-authorization access-control-allow-origin access-control-allow-credentials "
+    b"access-control-allow-headers access-control-allow-methods access-control-expose-headers".split()
 )
 _JSON = b"content-type: application/json\r\n"
 

@@ -4,6 +4,8 @@
    then either of the answer's end or of what broke.
 2. A connection is reused only when its answer ended cleanly and nothing followed it.
 3. An answer without a length ends with the connection (RFC 9112 §6.3).
+4. An answer whose head was judged before and that came whole in one read is recognised, not parsed
+   (`wire.head_template`); so is a chunk that came alone.
 """
 
 from __future__ import annotations
@@ -14,7 +16,11 @@ from typing import Any, Protocol
 
 import httptools
 
+from abyssal.wire.head_template import HeadMemory
+
 MAX_HEAD_BYTES = 128 * 1024
+
+_MOST_SIZE_DIGITS = 8
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -42,8 +48,9 @@ class UpstreamConnection(asyncio.Protocol):
     """See the module. `release` is called with the connection once it may serve another request."""
 
     __slots__ = (
-        "_answered", "_closed", "_complete", "_excess", "_framed", "_head_bytes", "_head_done", "_headers",
-        "_interim", "_lasting", "_paused", "_receiver", "_release", "_transport", "parser", "reused",
+        "_answered", "_between_chunks", "_body_bytes", "_closed", "_complete", "_excess", "_framed",
+        "_head_bytes", "_head_done", "_headers", "_interim", "_known", "_lasting", "_paused", "_receiver",
+        "_release", "_status", "_transport", "parser", "reused",
     )  # fmt: skip
 
     def __init__(self, release: Callable[[UpstreamConnection, bool], None]) -> None:
@@ -54,6 +61,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._receiver: Receiver | None = None
         self._closed = False
         self._paused = False
+        self._known: HeadMemory[Headers] = HeadMemory()
         self._reset()
 
     def _reset(self) -> None:
@@ -66,6 +74,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._complete = False
         self._excess = False
         self._lasting = False
+        self._between_chunks = False
+        self._body_bytes = 0
+        self._status = 0
 
     @property
     def usable(self) -> bool:
@@ -107,6 +118,11 @@ class UpstreamConnection(asyncio.Protocol):
         if receiver is None:
             self.close()  # an upstream that speaks unasked is not to be trusted with the next request
             return
+        if self._between_chunks:
+            if self._lone_chunk(data, receiver):
+                return
+        elif self._known.judged is not None and not self._answered and self._recognised(data, receiver):
+            return
         self._answered = True
         try:
             self.parser.feed_data(data)
@@ -124,6 +140,9 @@ class UpstreamConnection(asyncio.Protocol):
             self._fail("it switched protocols unasked", "upstream_garbage")
             return
         if self._complete:
+            if self._known.judged is None and self._lasting and not self._excess and self._status == 200:
+                headers = self._headers
+                self._known.learn(data, self._body_bytes, lambda: headers)
             self._finish()
         elif self._receiver is not None:
             if not self._head_done:
@@ -131,7 +150,42 @@ class UpstreamConnection(asyncio.Protocol):
                 if self._head_bytes > MAX_HEAD_BYTES:
                     self._fail("its header fields are too large", "upstream_garbage")
                     return
+            # A size line may have been read in part: only the end of a chunk's own line is between two.
+            self._between_chunks = self._between_chunks and data.endswith(b"\r\n")
             receiver.on_flush()
+
+    def _recognised(self, data: bytes, receiver: Receiver) -> bool:
+        """Take in a whole answer without the parser when its head is known."""
+        headers = self._known.judged
+        found = self._known.match(data)
+        if found is None or headers is None:
+            return False
+        length, start = found
+        if len(data) - start != length:
+            return False
+        self._answered = self._lasting = True
+        receiver.on_head(200, headers)
+        receiver.on_body(data[start:])
+        self._finish()
+        return True
+
+    def _lone_chunk(self, data: bytes, receiver: Receiver) -> bool:
+        """Take in a chunk (RFC 9112 §7.1) that is all of `data`, while the parser stands between two."""
+        end = data.find(b"\r\n", 0, _MOST_SIZE_DIGITS + 2)
+        if end <= 0 or not data.endswith(b"\r\n"):
+            return False
+        digits = data[:end]
+        if not digits.isalnum() or b"x" in digits or b"X" in digits:
+            return False
+        try:
+            size = int(digits, 16)
+        except ValueError:
+            return False
+        if size == 0 or len(data) != end + 4 + size:
+            return False
+        receiver.on_body(data[end + 2 : -2])
+        receiver.on_flush()
+        return True
 
     def _finish(self) -> None:
         receiver, self._receiver = self._receiver, None
@@ -184,7 +238,7 @@ class UpstreamConnection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         if self._complete or self._receiver is None:
             return
-        status = self.parser.get_status_code()
+        self._status = status = self.parser.get_status_code()
         if status < 200:
             self._interim = True
             return
@@ -195,7 +249,14 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         if self._receiver is not None and not self._complete:
+            self._body_bytes += len(body)
             self._receiver.on_body(body)
+
+    def on_chunk_header(self) -> None:
+        self._between_chunks = False
+
+    def on_chunk_complete(self) -> None:
+        self._between_chunks = True
 
     def on_message_complete(self) -> None:
         if self._interim:

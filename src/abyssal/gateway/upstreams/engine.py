@@ -1,12 +1,15 @@
 """Upstream kind `engine`: the embedded llama.cpp server on its Unix socket, made to look official.
 
-Its queue is bounded here (`slots` at work, `queue` waiting), and its build name gives way to the model's
-fingerprint.
+Its queue is bounded here (`slots` at work, `queue` waiting), its build name gives way to the model's
+fingerprint, its usage is completed and its timings are dropped.
 """
 
 from __future__ import annotations
 
 import re
+from typing import Any
+
+import msgspec
 
 from abyssal.config import EngineUpstream
 from abyssal.gateway.upstreams.pool import Address
@@ -14,6 +17,10 @@ from abyssal.gateway.upstreams.upstream import Profile, StreamFilter, Upstream
 from abyssal.wire.official_stream import UsageFolder
 
 _FINGERPRINT = re.compile(rb'("system_fingerprint"\s*:\s*")[^"]*')
+
+_answer = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_usage = msgspec.json.Decoder(dict[str, Any])
+_encode = msgspec.json.Encoder().encode
 
 
 class Engine(Upstream):
@@ -23,27 +30,44 @@ class Engine(Upstream):
     fingerprint = ""
 
     def stream_filter(self) -> StreamFilter | None:
-        return _EngineFilter(self.fingerprint) if self.fingerprint else UsageFolder()
+        return _EngineFilter(self.fingerprint)
 
     def repair_answer(self, body: bytes) -> bytes:
-        return _named(body, self.fingerprint)
+        answer: dict[str, Any] = dict(_answer.decode(body))
+        answer.pop("timings", None)
+        if "usage" in answer:
+            answer["usage"] = official_usage(answer["usage"])
+        if self.fingerprint:
+            answer["system_fingerprint"] = self.fingerprint
+        return _encode(answer)
 
 
 class _EngineFilter(UsageFolder):
-    """Also names the model."""
+    """Also names the model and completes the usage."""
 
-    __slots__ = ("_fingerprint",)
+    __slots__ = ("_line",)
 
     def __init__(self, fingerprint: str) -> None:
         super().__init__()
-        self._fingerprint = fingerprint
+        self._line = rb"\g<1>" + fingerprint.encode() if fingerprint else b""
 
     def feed(self, events: bytes) -> bytes:
-        return super().feed(_named(events, self._fingerprint))
+        if self._line:
+            events = _FINGERPRINT.sub(self._line, events)
+        return super().feed(events)
+
+    def fold(self, usage: msgspec.Raw) -> msgspec.Raw:
+        return official_usage(usage)
 
 
-def _named(data: bytes, fingerprint: str) -> bytes:
-    return _FINGERPRINT.sub(rb"\g<1>" + fingerprint.encode(), data) if fingerprint else data
+def official_usage(usage: msgspec.Raw) -> msgspec.Raw:
+    """llama.cpp's usage with the official service's cache counts (hit + miss = prompt tokens)."""
+    counts = _usage.decode(usage)
+    details: dict[str, Any] = counts.get("prompt_tokens_details") or {}
+    hit: int = details.get("cached_tokens") or 0
+    counts["prompt_cache_hit_tokens"] = hit
+    counts["prompt_cache_miss_tokens"] = max(0, counts.get("prompt_tokens", 0) - hit)
+    return msgspec.Raw(_encode(counts))
 
 
 def build(config: EngineUpstream, socket_path: str, fingerprint: str, workers: int) -> Upstream:
