@@ -94,7 +94,7 @@ class Control:
         from abyssal.stores.sql.keys import KeyStore
         from abyssal.stores.sql.usage import UsageStore
 
-        self._engine = open_database(self._data / DATABASE)
+        self._engine = open_database(self._data / DATABASE, one_connection=True)
         self._keys = KeyStore(self._engine)
         first = ensure_first_key(self._keys, self._data, self._given_key, now_ns=self._clock.unix_ns())
         self._watch = ChangeWatch(self._engine)
@@ -113,5 +113,4 @@ class Control:
     def _close(self) -> None:
         if hasattr(self, "_drain"):
             self._drain.close()
-            self._watch.close()
             self._engine.dispose()

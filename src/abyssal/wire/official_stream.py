@@ -10,8 +10,12 @@ Source: the official service sends usage on the chunk that has a `finish_reason`
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
+
 import msgspec
 
+_BLANK_LINE = re.compile(rb"\n\r?\n")  # a blank line and the end of the line before it
 _FINISHING = (b'"finish_reason":"', b'"finish_reason": "')
 
 _chunk = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -49,7 +53,7 @@ class UsageFolder:
         data = event.strip()
         chunk = _decode(data[5:]) if data.startswith(b"data:") else None
         if chunk is None:  # a comment, [DONE], or nothing we know
-            if not data.startswith(b":"):
+            if not data.startswith(b":") or b"\ndata:" in data:
                 self._let_go(out)
             out.append(event)
             return
@@ -82,18 +86,13 @@ def _decode(data: bytes) -> dict[str, msgspec.Raw] | None:
 
 def split_events(events: bytes) -> list[bytes]:
     """Whole events (each with its blank line) of `events`."""
-    separator = b"\r\n\r\n" if b"\r\n\r\n" in events else b"\n\n"
-    pieces = events.split(separator)
-    last = pieces.pop()
-    whole = [piece + separator for piece in pieces]
-    if last:
-        whole.append(last)
-    return whole
+    ends = [0, *(found.end() for found in _BLANK_LINE.finditer(events)), len(events)]
+    return [events[start:end] for start, end in pairwise(ends) if start < end]
 
 
 def whole_events(data: bytes) -> int:
     """The number of bytes at the start of `data` that are whole events; 0 when no event ends in it."""
-    if data.endswith((b"\n\n", b"\r\n\r\n")):
+    if data.endswith((b"\n\n", b"\n\r\n")):
         return len(data)
-    line_feeds, both = data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n")
-    return max(line_feeds + 2 if line_feeds >= 0 else 0, both + 4 if both >= 0 else 0)
+    line_feeds, both = data.rfind(b"\n\n"), data.rfind(b"\n\r\n")
+    return max(line_feeds + 2 if line_feeds >= 0 else 0, both + 3 if both >= 0 else 0)

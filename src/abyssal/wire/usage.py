@@ -5,24 +5,29 @@ Source: DeepSeek API, "Create Chat Completion", `usage`; OpenAI's `prompt_tokens
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+# A number that no upstream can break the books with: not negative, and small enough for every store.
+Tokens = Annotated[int, msgspec.Meta(ge=0, le=2**48)]
 
 
 class _PromptDetails(msgspec.Struct):
-    cached_tokens: int | None = None
+    cached_tokens: Tokens | None = None
 
 
 class _CompletionDetails(msgspec.Struct):
-    reasoning_tokens: int | None = None
+    reasoning_tokens: Tokens | None = None
 
 
 class TokenUsage(msgspec.Struct):
     """`usage` of an answer, in tokens."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
-    prompt_cache_hit_tokens: int | None = None
+    prompt_tokens: Tokens = 0
+    completion_tokens: Tokens = 0
+    total_tokens: Tokens = 0
+    prompt_cache_hit_tokens: Tokens | None = None
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
 
@@ -44,11 +49,19 @@ class _Answer(msgspec.Struct):
 
 
 _answer = msgspec.json.Decoder(_Answer)
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def usage_of_answer(body: bytes) -> TokenUsage | None:
-    """`usage` of a whole answer. Raises msgspec.DecodeError when `body` is not a JSON object."""
-    return _answer.decode(body).usage
+    """`usage` of a whole answer, None when there is none or it makes no sense.
+
+    Raises msgspec.DecodeError when `body` is not a JSON object.
+    """
+    try:
+        return _answer.decode(body).usage
+    except msgspec.ValidationError:
+        _object.decode(body)
+        return None
 
 
 def usage_of_events(events: bytes) -> TokenUsage | None:

@@ -1,12 +1,11 @@
-"""HTTP/1.1 for clients: an `asyncio.Protocol` on httptools that hands whole requests to a dispatcher.
+"""HTTP/1.1 for clients: an `asyncio.Protocol` that hands whole requests to a dispatcher, one at a time.
 
 1. One request of a connection is at work at a time; what is pipelined behind it waits in order.
 2. While a call is at work the connection goes on being read, a little, so that a client that leaves is
    noticed at once; past `READ_AHEAD` bytes it is not.
 3. A request that breaks the rules is answered when its turn comes, and the connection is closed.
-4. A head that was judged once on this connection is recognised, not judged again (`wire.head_template`).
-5. Deadlines are one number per connection that `tick` looks at once a second: no timer per request.
-6. What a client does not read is held up to `HOLD_BYTES`; then its upstream is paused.
+4. Deadlines are one number per connection that `tick` looks at once a second: no timer per request.
+5. What a client does not read is held up to `HOLD_BYTES`; then its upstream is paused.
 """
 
 from __future__ import annotations
@@ -17,17 +16,15 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, Protocol
 
-import httptools
-
 from abyssal.gateway.exchange import Exchange
 from abyssal.gateway.front import heads
-from abyssal.gateway.front import request_head as rules
-from abyssal.wire.errors import ApiError, BadRequestError, HeadersTooLargeError, RequestTimeoutError
-from abyssal.wire.head_template import HeadMemory
+from abyssal.gateway.front.reader import RequestReader
+from abyssal.wire.errors import ApiError, RequestTimeoutError
 
 READ_AHEAD = 64 * 1024
 HOLD_BYTES = 256 * 1024
 _LINGER = 2.0  # seconds in which a refused client may read its answer before the connection is cut
+_LINGER_BYTES = 1024 * 1024  # that it may still send meanwhile
 
 
 class FrontLimits:
@@ -60,47 +57,17 @@ class HttpConnection(asyncio.Protocol):
     """One client connection."""
 
     __slots__ = (
-        "_ahead",
-        "_answer_10",
-        "_between",
-        "_body",
-        "_body_bytes",
-        "_body_left",
-        "_chunked",
-        "_closing",
-        "_deadline",
-        "_exchange",
-        "_expects",
-        "_fed",
-        "_fields",
-        "_front",
-        "_head_bytes",
-        "_head_only",
-        "_host",
-        "_http10",
-        "_in_head",
-        "_keep_alive",
-        "_keep_next",
-        "_known",
-        "_length",
-        "_lines",
-        "_next",
-        "_paused_since",
-        "_queue",
-        "_reading",
-        "_seen_host",
-        "_target",
-        "_te",
-        "_transport",
-        "parser",
+        "_ahead", "_answer_10", "_chunked", "_closing", "_deadline", "_exchange", "_front", "_head_only",
+        "_keep_alive", "_paused_since", "_queue", "_reader", "_reading", "_starting", "_transport",
     )  # fmt: skip
 
     def __init__(self, front: Front) -> None:
         self._front = front
-        self.parser = httptools.HttpRequestParser(self)
+        self._reader = RequestReader(self, self, max_body=front.limits.max_body, next_id=front.next_id)
         self._transport: Any = None
         self._exchange: Exchange | None = None  # at work
         self._queue: deque[tuple[Exchange, bool, bool] | ApiError] = deque()
+        self._starting = False  # the queue is being worked off, further up the stack
         self._keep_alive = True  # after the answer under way
         self._head_only = False  # the answer under way has no body (HEAD)
         self._chunked = False  # the answer under way is framed in chunks
@@ -110,28 +77,6 @@ class HttpConnection(asyncio.Protocol):
         self._ahead = 0
         self._paused_since = inf
         self._deadline = inf
-        self._seen_host = b""
-        self._in_head = False
-        self._between = True  # the parser has seen whole requests only
-        self._head_bytes = 0
-        self._body_left = 0  # of a request whose head was recognised
-        self._known: HeadMemory[Exchange] = HeadMemory()
-        self._fed = b""  # what the parser is reading
-        self._reset_request()
-
-    def _reset_request(self) -> None:
-        self._next: Exchange | None = None  # the request that is being read
-        self._target = b""
-        self._fields = 0
-        self._host: bytes | None = None
-        self._te: bytes | None = None
-        self._expects: bytes | None = None
-        self._length = 0
-        self._body: list[bytes] = []
-        self._body_bytes = 0
-        self._lines: list[bytes] = []
-        self._keep_next = True
-        self._http10 = False
 
     # --- the transport's side -------------------------------------------------------------------------
 
@@ -150,80 +95,18 @@ class HttpConnection(asyncio.Protocol):
             exchange.call.cancel()
 
     def data_received(self, data: bytes) -> None:
-        if self._closing:
-            return  # lingering: the answer is out, the rest of the request does not matter
-        if self._body_left:
-            data = self._read_body(data)
-        elif self._known.judged is not None and self._between and self._exchange is None and not self._queue:
-            data = self._recognise(data)
-        if data:
-            self._parse(data)
-
-    def _recognise(self, data: bytes) -> bytes:
-        """Take in a request whose head is known without the parser; gives what is left for it."""
-        pattern = self._known.judged
-        found = self._known.match(data)
-        if found is None or pattern is None:
-            return data
-        length, start = found
-        if len(data) - start > length or length > self._front.limits.max_body:
-            return data
-        self._next = pattern.alike(self._front.next_id(), self)
-        self._body_left = length
-        return self._read_body(data[start:])
-
-    def _read_body(self, data: bytes) -> bytes:
-        """Take in the body of a recognised head; gives what follows it."""
-        rest = data[self._body_left :] if len(data) > self._body_left else b""
-        if rest:
-            data = data[: self._body_left]
-        self._body.append(data)
-        self._body_left -= len(data)
-        if self._body_left:
-            self._deadline = self._front.now() + self._front.limits.body
-        else:
-            exchange, body = self._next, self._body
-            assert exchange is not None
-            self._next, self._body = None, []
-            exchange.body = body[0] if len(body) == 1 else b"".join(body)
-            self._start(exchange, True, False)
-        return rest
-
-    def _learn(self, exchange: Exchange, data: bytes) -> None:
-        """Remember the head of a request that is all there is in `data`, for the next ones like it."""
-        simple = self._te is None and self._expects is None and self._keep_next and not self._http10
-        if simple and exchange.body and exchange.method == b"POST":
-            self._known.learn(data, len(exchange.body), lambda: exchange.alike("", self))
-
-    def _parse(self, data: bytes) -> None:
-        self._fed = data
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserCallbackError as error:
-            cause = error.__context__
-            if not isinstance(cause, ApiError):
-                raise
-            self._refuse(cause)
-        except httptools.HttpParserUpgrade:
-            pass  # no upgrade happens here: the request is answered as HTTP, and the connection closed
-        except httptools.HttpParserInvalidMethodError:
-            self._refuse(rules.NotImplementedByServerError("The request's method is not known here."))
-        except httptools.HttpParserError as error:
-            if self._keep_next or self._next is not None:
-                self._refuse(_malformed(error))
-            else:
-                self._closing_after_current()  # bytes after a request that said `Connection: close`
-        else:
-            if self._in_head:
-                self._head_bytes += len(data)
-                if self._head_bytes > rules.MAX_HEAD_BYTES * 2:
-                    self._refuse(_too_large())
-                    return
-            if self._exchange is not None:
-                self._ahead += len(data)
-                if self._ahead > READ_AHEAD and self._reading and self._queue:
-                    self._reading = False
-                    self._transport.pause_reading()
+        if self._closing or self._reader.failed:
+            self._ahead += len(data)  # the rest of what a refused client sends does not matter
+            if self._ahead > _LINGER_BYTES:
+                self.abort()
+            return
+        busy = self._exchange is not None
+        self._reader.feed(data, at_rest=not busy and not self._queue)
+        if busy:
+            self._ahead += len(data)
+            if self._ahead > READ_AHEAD and self._reading and self._queue:
+                self._reading = False
+                self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         return False  # a client that half-closes has left (as nginx sees it)
@@ -240,122 +123,56 @@ class HttpConnection(asyncio.Protocol):
 
     def tick(self, now: float) -> None:
         """Apply the deadlines at loop time `now`."""
-        limits = self._front.limits
-        if now - self._paused_since >= limits.stalled_reader:
+        if now - self._paused_since >= self._front.limits.stalled_reader:
             self.abort()
         elif now >= self._deadline:
-            if self._closing or (self._next is None and not self._in_head):
+            if self._closing or not self._reader.midway:
                 self._close()
             else:
-                what = "headers" if self._in_head else "body"
-                self._refuse(RequestTimeoutError(f"The request's {what} did not arrive in time."))
+                what = "headers" if self._reader.in_head else "body"
+                self._reader.failed = True
+                self.refused(RequestTimeoutError(f"The request's {what} did not arrive in time."))
         elif self._exchange is not None and self._exchange.call is not None:
             self._exchange.call.tick(now)
 
-    # --- the parser's side ----------------------------------------------------------------------------
+    # --- the reader's side ----------------------------------------------------------------------------
 
-    def on_message_begin(self) -> None:
-        front = self._front
-        self._reset_request()
-        self._in_head = True
-        self._between = False
-        self._head_bytes = 0
+    def took(self, exchange: Exchange, keep_alive: bool, http10: bool) -> None:
+        """A whole request: it starts, or waits for its turn."""
+        self._queue.append((exchange, keep_alive, http10))
+        self._next_turn()
+
+    def refused(self, error: ApiError) -> None:
+        """A request that breaks the rules: it is answered in its turn, and nothing behind it is."""
+        self._queue.append(error)
+        self._next_turn()
+
+    def progressed(self) -> None:
+        """Set the deadline for what is being read, unless an answer is under way."""
         if self._exchange is None:
-            self._deadline = front.now() + front.limits.header
+            front = self._front
+            patience = front.limits.header if self._reader.in_head else front.limits.body
+            self._deadline = front.now() + patience
 
-    def on_url(self, url: bytes) -> None:
-        self._target += url
-        if len(self._target) > rules.MAX_HEAD_BYTES:
-            raise _too_large()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
-            return  # a trailer field: nothing here needs one
-        self._fields += 1
-        self._head_bytes += len(name) + len(value) + 4
-        if self._fields > rules.MAX_FIELDS or self._head_bytes > rules.MAX_HEAD_BYTES:
-            raise _too_large()
-        exchange = self._next
-        if exchange is None:
-            exchange = self._next = Exchange(self._front.next_id(), self, b"", self._front.now())
-        lower = name.lower()
-        if lower not in rules.NOT_FORWARDED:
-            if lower == b"content-encoding":
-                exchange.content_encoding = value
-            self._lines.append(b"%b: %b\r\n" % (lower, value))
-        elif lower == b"authorization":
-            if exchange.authorization is not None:
-                raise BadRequestError("Two Authorization headers; send one.", code="two_credentials")
-            exchange.authorization = value
-        elif lower == b"x-api-key":
-            if exchange.x_api_key is not None:
-                raise BadRequestError("Two x-api-key headers; send one.", code="two_credentials")
-            exchange.x_api_key = value
-        elif lower == b"host":
-            if self._host is not None:
-                raise BadRequestError("Two Host headers; send one.", code="bad_host")
-            self._host = value
-        elif lower == b"content-length":
-            self._length = int(value)
-        elif lower == b"transfer-encoding":
-            self._te = value
-        elif lower == b"expect":
-            self._expects = value
-
-    def on_headers_complete(self) -> None:
-        front, parser = self._front, self.parser
-        version = parser.get_http_version()
-        if version != "1.1":
-            rules.check_version(version)
-            self._http10 = True
-        exchange = self._next
-        if exchange is None:
-            exchange = self._next = Exchange(front.next_id(), self, b"", front.now())
-        if self._host is None or self._host != self._seen_host:
-            rules.check_host(self._host, version)
-            self._seen_host = self._host or b""
-        if self._te is not None:
-            rules.check_transfer_encoding(self._te, version)
-        if self._length > front.limits.max_body:
-            rules.check_length(self._length, front.limits.max_body)
-        exchange.method = parser.get_method()
-        exchange.path, exchange.query = rules.split_target(self._target)
-        exchange.forwarded = b"".join(self._lines)
-        self._in_head = False
-        self._keep_next = parser.should_keep_alive() and not parser.should_upgrade()
-        if self._expects is not None:
-            if self._expects.lower() != b"100-continue":
-                raise rules.ExpectationFailedError("Only the expectation 100-continue is known here.")
-            if self._exchange is None and version == "1.1":
-                self._transport.write(heads.CONTINUE)
+    def expected(self) -> None:
+        """The client waits for leave to send its body; behind another answer it has to wait on."""
         if self._exchange is None:
-            self._deadline = front.now() + front.limits.body
+            self._transport.write(heads.CONTINUE)
 
-    def on_body(self, body: bytes) -> None:
-        self._body.append(body)
-        self._body_bytes += len(body)
-        front = self._front
-        if self._body_bytes > front.limits.max_body:
-            rules.check_length(self._body_bytes, front.limits.max_body)
-        if self._exchange is None:
-            self._deadline = front.now() + front.limits.body
-
-    def on_message_complete(self) -> None:
-        exchange, body = self._next, self._body
-        assert exchange is not None
-        self._next = None
-        self._between = True
-        if body:
-            exchange.body = body[0] if len(body) == 1 else b"".join(body)
-            self._body = []
-        if self._exchange is None and not self._queue:
-            if self._known.judged is None:
-                self._learn(exchange, self._fed)
-            self._start(exchange, self._keep_next, self._http10)
-        else:
-            self._queue.append((exchange, self._keep_next, self._http10))
-
-    # --- answering ------------------------------------------------------------------------------------
+    def _next_turn(self) -> None:
+        """Start what waits, one after another; answers that come at once do not pile up on the stack."""
+        if self._starting:
+            return
+        self._starting = True
+        while self._queue and self._exchange is None and not self._closing:
+            turn = self._queue.popleft()
+            if isinstance(turn, ApiError):
+                self._start(Exchange(self._front.next_id(), self, b"", 0.0), False, False)
+                self.answer(turn.status_code, heads.JSON, turn.as_json())
+            else:
+                self._start(*turn)
+                self._front.dispatch(turn[0])
+        self._starting = False
 
     def _start(self, exchange: Exchange, keep_alive: bool, http10: bool) -> None:
         self._exchange = exchange
@@ -364,7 +181,8 @@ class HttpConnection(asyncio.Protocol):
         self._head_only = exchange.method == b"HEAD"
         self._deadline = inf
         exchange.started_at = self._front.now()
-        self._front.dispatch(exchange)
+
+    # --- answering ------------------------------------------------------------------------------------
 
     def _head(self, status: int, headers: bytes) -> list[bytes]:
         exchange = self._exchange
@@ -398,12 +216,14 @@ class HttpConnection(asyncio.Protocol):
         self._transport.write(b"".join(head))
 
     def send(self, data: bytes) -> None:
+        if self._head_only:
+            return
         if self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         self._transport.write(data)
 
     def finish(self) -> None:
-        if self._chunked:
+        if self._chunked and not self._head_only:
             self._transport.write(b"0\r\n\r\n")
         self._done()
 
@@ -422,42 +242,13 @@ class HttpConnection(asyncio.Protocol):
         if not self._reading:
             self._reading = True
             self._transport.resume_reading()
-        self._deadline = front.now() + (
-            front.limits.idle if self._next is None and not self._in_head else front.limits.body
-        )
-        if self._queue:
-            waiting = self._queue.popleft()
-            if isinstance(waiting, ApiError):
-                self._answer_refusal(waiting)
-            else:
-                self._start(*waiting)
-
-    def _refuse(self, error: ApiError) -> None:
-        """Answer `error` in its turn and close: nothing behind it can be trusted."""
-        self._in_head = False
-        if self._exchange is None and not self._queue:
-            self._answer_refusal(error)
-        else:
-            self._queue.append(error)
-            self._deadline = inf
-
-    def _answer_refusal(self, error: ApiError) -> None:
-        exchange = self._next or Exchange(self._front.next_id(), self, b"", self._front.now())
-        self._next = None
-        self._exchange = exchange
-        self._keep_alive = False
-        self._head_only = False
-        self.answer(error.status_code, heads.JSON, error.as_json())
-
-    def _closing_after_current(self) -> None:
-        if self._exchange is None:
-            self._linger()
-        else:
-            self._keep_alive = False
+        limits = front.limits
+        self._deadline = front.now() + (limits.body if self._reader.midway else limits.idle)
+        self._next_turn()
 
     def close_when_idle(self) -> None:
         """Close now, or when the answer under way is complete."""
-        if self._exchange is None and self._next is None:
+        if self._exchange is None and not self._reader.midway:
             self._close()
         else:
             self._keep_alive = False
@@ -478,13 +269,3 @@ class HttpConnection(asyncio.Protocol):
     def _close(self) -> None:
         self._closing = True
         self._transport.close()
-
-
-def _too_large() -> HeadersTooLargeError:
-    return HeadersTooLargeError(
-        f"Over {rules.MAX_FIELDS} header fields or {rules.MAX_HEAD_BYTES} bytes of them; send fewer."
-    )
-
-
-def _malformed(error: Exception) -> BadRequestError:
-    return BadRequestError(f"The request is not HTTP/1.1: {error}.", code="malformed_http")

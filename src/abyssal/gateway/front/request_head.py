@@ -88,3 +88,17 @@ def split_target(target: bytes) -> tuple[bytes, bytes]:
         target = rest[slash:] if slash >= 0 else b"/"
     path, _, query = target.partition(b"?")
     return path, query
+
+
+def check_protocol(target: bytes, received: bytes) -> None:
+    """Raise BadRequestError for the other protocols that llhttp reads (RTSP, ICE)."""
+    if target + b" RTSP/" in received or target + b" ICE/" in received:
+        raise BadRequestError("The request is not HTTP.", code="malformed_http")
+
+
+def without_nominated(lines: list[bytes], connection: bytes) -> bytes:
+    """Header `lines` that travel on: not those that the Connection field nominates (RFC 9110 §7.6.1)."""
+    if connection:
+        names = tuple(name.strip().lower() + b":" for name in connection.split(b",") if name.strip())
+        lines = [line for line in lines if not line.startswith(names)]
+    return b"".join(lines)

@@ -5,6 +5,8 @@ Nothing here parses an event that it does not have to: the end of the stream is 
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from enum import Enum
 
 import msgspec
@@ -15,6 +17,12 @@ from abyssal.wire.usage import TokenUsage, usage_of_events
 
 DONE = b"data: [DONE]\n\n"
 _MOST_PARTIAL = 512 * 1024
+_TAIL = 4  # data events at the end of a stream that tell how it ended
+
+# A line end never stands inside a JSON string, so what these find is no text of an answer.
+_DONE_LINE = re.compile(rb"^data: ?\[DONE\]", re.MULTILINE)
+_USAGE = re.compile(rb'"usage"\s*:\s*\{')
+_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
 
 _event = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -24,21 +32,20 @@ class Ending(Enum):
 
     DONE = "it said [DONE]"
     FINISHED = "it gave a finish_reason, and no [DONE]"
-    ERROR = "it sent an error event"
+    ERROR = "its last word was an error event"
     EARLY = "it ended before its answer was complete"
 
 
 class EventStream:
-    """One stream on its way. `count` is the number of data events so far."""
+    """One stream on its way. `count` is the number of data events so far, `[DONE]` not counted."""
 
-    __slots__ = ("_before", "_filter", "_last", "_partial", "_usage", "count", "done")
+    __slots__ = ("_filter", "_partial", "_tail", "_usage", "count", "done")
 
     def __init__(self, stream_filter: StreamFilter | None) -> None:
         self._filter = stream_filter
-        self._partial: bytes = b""
-        self._before: bytes = b""  # the piece before the last
-        self._last: bytes = b""
-        self._usage: bytes = b""  # the last piece that spoke of usage
+        self._partial = b""
+        self._tail: deque[bytes] = deque(maxlen=_TAIL)  # the last pieces with data events in them
+        self._usage = b""  # the last piece that told a usage
         self.count = 0
         self.done = False
 
@@ -57,43 +64,52 @@ class EventStream:
         if self._filter is not None and data:
             data = self._filter.feed(data)
         if data:
-            self.count += data.count(b"data:")
-            self._before, self._last = self._last, data
-            if b'"usage"' in data:
-                self._usage = data
-            if data.endswith(b"[DONE]\n\n"):
-                self.done = True
+            self._note(data)
         return data
 
+    def _note(self, data: bytes) -> None:
+        events = data.count(b"\ndata:") + data.startswith(b"data:")
+        if events:
+            self.count += events
+            self._tail.append(data)
+            if b'"usage"' in data and _USAGE.search(data):
+                self._usage = data
+            if b"[DONE]" in data:
+                said = len(_DONE_LINE.findall(data))
+                self.count -= said
+                self.done = self.done or said > 0
+
     def end(self) -> tuple[Ending, bytes]:
-        """How the stream ended, and what is still to be sent of it."""
+        """The stream is over: how it ended, and what is still to be sent of it."""
         rest = self._filter.end() if self._filter is not None else b""
         if rest:
-            self._before, self._last = self._last, rest
-        if self._partial.strip() in (b"data: [DONE]", b"data:[DONE]"):
+            self._note(rest)
+        if not self.done and self._partial.strip() in (b"data: [DONE]", b"data:[DONE]"):
             self.done = True
-            return Ending.DONE, rest + DONE
-        tail = self._before + self._last
-        if self.done or tail.rstrip().endswith(b"[DONE]"):
-            return Ending.DONE, rest
-        if _last_is_error(tail):
-            return Ending.ERROR, rest
-        if b'"finish_reason":"' in tail or b'"finish_reason": "' in tail:
-            return Ending.FINISHED, rest + DONE
-        return Ending.EARLY, rest
+            return self.ending(), rest + DONE
+        ending = self.ending()
+        return ending, rest + DONE if ending is Ending.FINISHED else rest
+
+    def ending(self) -> Ending:
+        """How the stream would have ended if it ended now."""
+        lines = [line[5:] for line in b"".join(self._tail).splitlines() if line.startswith(b"data:")]
+        last = [line for line in lines[-_TAIL:] if line.strip() != b"[DONE]"]
+        if last and _is_error(last[-1]):
+            return Ending.ERROR
+        if self.done:
+            return Ending.DONE
+        return Ending.FINISHED if any(map(_FINISHED.search, last)) else Ending.EARLY
 
     def usage(self) -> TokenUsage | None:
         """The usage that the stream reported, if it did."""
         return usage_of_events(self._usage) if self._usage else None
 
 
-def _last_is_error(tail: bytes) -> bool:
-    if b'"error"' not in tail:
+def _is_error(data: bytes) -> bool:
+    if b'"error"' not in data:
         return False
-    for line in reversed(tail.splitlines()):
-        if line.startswith(b"data:"):
-            try:
-                return "error" in _event.decode(line[5:])
-            except msgspec.DecodeError:
-                return False
-    return False
+    try:
+        error = _event.decode(data).get("error")
+    except msgspec.DecodeError:
+        return False
+    return error is not None and bytes(error) != b"null"

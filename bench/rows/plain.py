@@ -1,0 +1,62 @@
+"""CPU per plain call: the gateway, nginx and sglang-router relay the same calls to the same upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from bench.contenders import nginx
+from bench.contenders.running import Running
+from bench.load import wrk
+from bench.results import Finding, Row
+from bench.rows.contest import Cost, contest, cost_of
+from bench.setting import Setting, say, started
+
+CONNECTIONS = 32
+SECONDS = 4.0
+
+NGINX = Row("gateway CPU per plain call ÷ nginx", 2.0)
+SGLANG = Row("gateway CPU per plain call ÷ sglang-router", 0.5)
+ROWS = (NGINX, SGLANG)
+
+
+def per_call(
+    setting: Setting, relay: Running, *, connections: int = CONNECTIONS, keys: tuple[str, ...] = ()
+) -> Cost:
+    """One measurement, after a second of warm-up.
+
+    With `keys` the calls take turns over them, else all use the contender's own key.
+    """
+    rates: list[float] = []
+
+    def load(seconds: float) -> float:
+        seen = wrk.closed_loop(
+            setting.scratch,
+            setting.cores.load,
+            relay.port,
+            keys=keys or ((relay.key,) if relay.key else ()),
+            connections=connections,
+            seconds=seconds,
+            turns=bool(keys),
+        )
+        rates.append(seen.rate)
+        return seen.requests
+
+    load(1.0)
+    cost = cost_of(relay, lambda: load(setting.seconds(SECONDS)))
+    say(f"{relay.name}, {connections} connections: {cost} per call at {rates[-1]:,.0f}/s")
+    return cost
+
+
+def measure(setting: Setting) -> Iterator[Finding]:
+    """All contenders in front of one nginx with a fixed answer."""
+    with ExitStack() as stack:
+        upstream = started(stack, nginx.upstream(setting.scratch, setting.cores.load))
+        yield from contest(
+            setting,
+            upstream.port,
+            buffering=True,
+            take=per_call,
+            against_nginx=NGINX,
+            against_router=SGLANG,
+        )

@@ -1,0 +1,185 @@
+"""Abyssal: a DeepSeek API platform. These are the SDK's names; each is loaded when it is first used.
+
+from abyssal import DeepSeekClient
+
+client = DeepSeekClient()
+answer = client.chat.completions.create(
+    model="deepseek-chat", messages=[{"role": "user", "content": "Hello!"}]
+)
+print(answer.choices[0].message.content)
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from abyssal.client.answer import RawResponse
+    from abyssal.client.async_client import AsyncDeepSeekClient
+    from abyssal.client.async_stream import AsyncChatStream
+    from abyssal.client.params import ChatParams, MessageParam
+    from abyssal.client.sync_client import DeepSeekClient
+    from abyssal.client.sync_stream import ChatStream
+    from abyssal.client.timeout import Timeout
+    from abyssal.client.transport import AsyncTransport, PoolTimeoutError, Transport
+    from abyssal.wire.chat import (
+        ChatCompletion,
+        ChatCompletionChunk,
+        Choice,
+        ChunkChoice,
+        Delta,
+        FunctionCall,
+        Logprobs,
+        Message,
+        Model,
+        ModelList,
+        ToolCall,
+        ToolCallDelta,
+        Usage,
+    )
+    from abyssal.wire.errors import (
+        AbyssalError,
+        ApiConnectionError,
+        ApiError,
+        ApiTimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        ConfigurationError,
+        ConflictError,
+        HeadersTooLargeError,
+        InsufficientBalanceError,
+        InternalServerError,
+        LocalError,
+        MethodNotAllowedError,
+        NotFoundError,
+        PayloadTooLargeError,
+        PermissionDeniedError,
+        ProtocolError,
+        RateLimitError,
+        RequestTimeoutError,
+        StreamInterruptedError,
+        UnavailableError,
+        UnprocessableError,
+        UnsupportedMediaTypeError,
+        UpstreamBrokenError,
+        UpstreamTimeoutError,
+    )
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AbyssalError": "abyssal.wire.errors",
+    "ApiConnectionError": "abyssal.wire.errors",
+    "ApiError": "abyssal.wire.errors",
+    "ApiTimeoutError": "abyssal.wire.errors",
+    "AsyncChatStream": "abyssal.client.async_stream",
+    "AsyncDeepSeekClient": "abyssal.client.async_client",
+    "AsyncTransport": "abyssal.client.transport",
+    "AuthenticationError": "abyssal.wire.errors",
+    "BadRequestError": "abyssal.wire.errors",
+    "ChatCompletion": "abyssal.wire.chat",
+    "ChatCompletionChunk": "abyssal.wire.chat",
+    "ChatParams": "abyssal.client.params",
+    "ChatStream": "abyssal.client.sync_stream",
+    "Choice": "abyssal.wire.chat",
+    "ChunkChoice": "abyssal.wire.chat",
+    "ConfigurationError": "abyssal.wire.errors",
+    "ConflictError": "abyssal.wire.errors",
+    "DeepSeekClient": "abyssal.client.sync_client",
+    "Delta": "abyssal.wire.chat",
+    "FunctionCall": "abyssal.wire.chat",
+    "HeadersTooLargeError": "abyssal.wire.errors",
+    "InsufficientBalanceError": "abyssal.wire.errors",
+    "InternalServerError": "abyssal.wire.errors",
+    "LocalError": "abyssal.wire.errors",
+    "Logprobs": "abyssal.wire.chat",
+    "Message": "abyssal.wire.chat",
+    "MessageParam": "abyssal.client.params",
+    "MethodNotAllowedError": "abyssal.wire.errors",
+    "Model": "abyssal.wire.chat",
+    "ModelList": "abyssal.wire.chat",
+    "NotFoundError": "abyssal.wire.errors",
+    "PayloadTooLargeError": "abyssal.wire.errors",
+    "PermissionDeniedError": "abyssal.wire.errors",
+    "PoolTimeoutError": "abyssal.client.transport",
+    "ProtocolError": "abyssal.wire.errors",
+    "RateLimitError": "abyssal.wire.errors",
+    "RawResponse": "abyssal.client.answer",
+    "RequestTimeoutError": "abyssal.wire.errors",
+    "StreamInterruptedError": "abyssal.wire.errors",
+    "Timeout": "abyssal.client.timeout",
+    "ToolCall": "abyssal.wire.chat",
+    "ToolCallDelta": "abyssal.wire.chat",
+    "Transport": "abyssal.client.transport",
+    "UnavailableError": "abyssal.wire.errors",
+    "UnprocessableError": "abyssal.wire.errors",
+    "UnsupportedMediaTypeError": "abyssal.wire.errors",
+    "UpstreamBrokenError": "abyssal.wire.errors",
+    "UpstreamTimeoutError": "abyssal.wire.errors",
+    "Usage": "abyssal.wire.chat",
+}
+
+__all__ = [
+    "AbyssalError",
+    "ApiConnectionError",
+    "ApiError",
+    "ApiTimeoutError",
+    "AsyncChatStream",
+    "AsyncDeepSeekClient",
+    "AsyncTransport",
+    "AuthenticationError",
+    "BadRequestError",
+    "ChatCompletion",
+    "ChatCompletionChunk",
+    "ChatParams",
+    "ChatStream",
+    "Choice",
+    "ChunkChoice",
+    "ConfigurationError",
+    "ConflictError",
+    "DeepSeekClient",
+    "Delta",
+    "FunctionCall",
+    "HeadersTooLargeError",
+    "InsufficientBalanceError",
+    "InternalServerError",
+    "LocalError",
+    "Logprobs",
+    "Message",
+    "MessageParam",
+    "MethodNotAllowedError",
+    "Model",
+    "ModelList",
+    "NotFoundError",
+    "PayloadTooLargeError",
+    "PermissionDeniedError",
+    "PoolTimeoutError",
+    "ProtocolError",
+    "RateLimitError",
+    "RawResponse",
+    "RequestTimeoutError",
+    "StreamInterruptedError",
+    "Timeout",
+    "ToolCall",
+    "ToolCallDelta",
+    "Transport",
+    "UnavailableError",
+    "UnprocessableError",
+    "UnsupportedMediaTypeError",
+    "UpstreamBrokenError",
+    "UpstreamTimeoutError",
+    "Usage",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'abyssal' has no attribute {name!r}")
+    value = getattr(__import__(home, fromlist=[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,96 @@
+"""A streamed completion, read by an asynchronous iterator."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from types import TracebackType
+from typing import Self
+
+from abyssal.client.reading import StreamReader
+from abyssal.client.settings import Secret
+from abyssal.client.transport import AsyncStreamedAnswer
+from abyssal.wire.chat import ChatCompletion, ChatCompletionChunk
+from abyssal.wire.errors import LocalError
+
+
+class AsyncChatStream:
+    """The chunks of one answer, as they come, once. A context manager that closes the connection.
+
+    Iterating raises the ApiError that the stream told of, ApiTimeoutError when nothing came for too long,
+    StreamInterruptedError when it was cut, ProtocolError when it is no chat stream.
+    """
+
+    def __init__(self, answer: AsyncStreamedAnswer, secret: Secret) -> None:
+        self._answer = answer
+        self._reader = StreamReader(answer.headers, secret)
+        self._ready: Iterator[ChatCompletionChunk] = iter(())
+        self._closed = False
+
+    @property
+    def status(self) -> int:
+        return self._answer.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The answer's headers; names in lower case."""
+        return self._answer.headers
+
+    @property
+    def request_id(self) -> str | None:
+        """What the service calls this request, to be named when help is asked for."""
+        return self._reader.request_id
+
+    def completion_so_far(self) -> ChatCompletion:
+        """The chunks that have come, put together; what has not come is missing."""
+        return self._reader.completion()
+
+    async def get_final_completion(self) -> ChatCompletion:
+        """Reads what is left; the whole completion, as a plain call would have given it.
+
+        Raises as iterating does, and StreamInterruptedError when the stream was closed before its end.
+        """
+        async for _ in self:
+            pass
+        return self._reader.final_completion()
+
+    async def aclose(self) -> None:
+        """Cuts the connection, unless the answer came to its end. Any number of times."""
+        self._closed = True
+        await self._answer.aclose()
+
+    def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
+        return self
+
+    async def __anext__(self) -> ChatCompletionChunk:
+        chunk = next(self._ready, None)
+        return chunk if chunk is not None else await self._read_on()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _read_on(self) -> ChatCompletionChunk:
+        reader = self._reader
+        while not reader.ended and not self._closed:
+            try:
+                data = await self._answer.read()
+            except LocalError as error:
+                reader.feed_fault(error)
+            except BaseException:
+                reader.feed_stop()
+                await self._answer.aclose()
+                raise
+            else:
+                self._ready = iter(reader.feed(data))
+            if reader.ended:
+                await self._answer.aclose(drain=reader.failure is None)
+            chunk = next(self._ready, None)
+            if chunk is not None:
+                return chunk
+        if reader.failure is not None:
+            raise reader.failure
+        raise StopAsyncIteration

@@ -1,0 +1,141 @@
+"""What both clients are: calls made from arguments, and each call's next move. No I/O; time is handed in."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+
+from abyssal import __version__
+from abyssal.client import faults
+from abyssal.client.answer import Answer
+from abyssal.client.params import ChatParams, chat_body
+from abyssal.client.request import Endpoint, Request, checked_path, encode_body
+from abyssal.client.retry import Attempts, RetryBudget, RetryPolicy
+from abyssal.client.settings import Settings
+from abyssal.client.timeout import Timeout, as_timeout
+from abyssal.clock import Clock
+from abyssal.wire.errors import AbyssalError, ConfigurationError
+
+_UNLIMITED = Timeout()
+
+
+class Call:
+    """One call of a user's: at most a few attempts with the same bytes."""
+
+    __slots__ = ("_attempts", "_body", "_core", "_timeout", "endpoint")
+
+    def __init__(
+        self, core: ClientCore, endpoint: Endpoint, body: bytes | None, timeout: Timeout, *, streamed: bool
+    ) -> None:
+        total = None if streamed else timeout.total
+        deadline = None if total is None else core.clock.monotonic() + total
+        self.endpoint = endpoint
+        self._core = core
+        self._body = body
+        self._timeout = timeout
+        self._attempts = Attempts(core.policy, core.budget, deadline)
+
+    def request(self) -> Request:
+        """The next attempt."""
+        deadline = self._attempts.deadline
+        left = None if deadline is None else max(0.001, deadline - self._core.clock.monotonic())
+        return Request(self.endpoint, self._body, self._timeout, left)
+
+    def seconds_until_retry(self, error: AbyssalError) -> float | None:
+        """How long to wait before the next attempt; None if `error` is to be raised."""
+        return self._attempts.seconds_until_retry(error, self._core.clock.monotonic(), self._core.dice)
+
+    def error_of(self, answer: Answer) -> AbyssalError | None:
+        """The error that `answer` stands for, None if it is a good one."""
+        if 200 <= answer.status < 300:
+            return None
+        return faults.error_of_answer(
+            answer.status,
+            answer.headers,
+            answer.content,
+            url=self.endpoint.url,
+            secret=self._core.secret,
+            unix_now=self._core.clock.unix_ns() / 1e9,
+        )
+
+    def error_of_stream(self, answer: Answer) -> AbyssalError:
+        """The error that a good status without a stream stands for."""
+        return faults.error_in_event(answer.content, answer.request_id, self._core.secret) or (
+            faults.not_expected(
+                answer.headers, answer.content, "a stream", "stream=True was asked for", self._core.secret
+            )
+        )
+
+
+class ClientCore:
+    """What a client knows: where to, as whom, how long, how often. Shared by its threads and tasks."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        timeout: Timeout | float | None,
+        max_retries: int,
+        clock: Clock,
+        dice: Callable[[], float],
+    ) -> None:
+        if isinstance(max_retries, bool) or max_retries < 0:
+            raise ConfigurationError(f"max_retries={max_retries!r} must be 0 or more.")
+        self.base = settings.base_url
+        self.secret = settings.api_key
+        self.timeout = as_timeout(timeout, _UNLIMITED)
+        self.policy = RetryPolicy(max_retries=max_retries)
+        self.budget = RetryBudget()
+        self.clock = clock
+        self.dice = dice
+        self._headers = {
+            "authorization": f"Bearer {settings.api_key.reveal()}",
+            "user-agent": f"abyssal/{__version__} python/{sys.version.split()[0]}",
+            "accept": "application/json",
+        }
+        posted = {**self._headers, "content-type": "application/json"}
+        self._chat = Endpoint("POST", self.base, "/chat/completions", posted)
+        # A stream is not asked for compressed: that would hold its events back.
+        streamed = {**posted, "accept": "text/event-stream", "accept-encoding": "identity"}
+        self._chat_stream = Endpoint("POST", self.base, "/chat/completions", streamed)
+        self._models = Endpoint("GET", self.base, "/models", self._headers)
+
+    def chat(self, params: ChatParams, *, stream: bool) -> Call:
+        """A chat completion. Raises TypeError or ConfigurationError for arguments that cannot be sent."""
+        body = encode_body(chat_body(params, stream=stream))
+        endpoint = self._chat_stream if stream else self._chat
+        return self._call(endpoint, body, params.get("extra_headers"), params.get("timeout"), streamed=stream)
+
+    def models(self, extra_headers: Mapping[str, str] | None, timeout: Timeout | float | None) -> Call:
+        """The list of models."""
+        return self._call(self._models, None, extra_headers, timeout)
+
+    def raw(
+        self,
+        method: str,
+        path: str,
+        json: object,
+        extra_headers: Mapping[str, str] | None,
+        timeout: Timeout | float | None,
+    ) -> Call:
+        """Any other request below the base URL."""
+        if not method.isalpha() or not method.isascii():
+            raise ConfigurationError(f"method {method!r} is no HTTP method.")
+        headers = self._headers if json is None else {**self._headers, "content-type": "application/json"}
+        endpoint = Endpoint(method.upper(), self.base, checked_path(path), headers)
+        body = None if json is None else encode_body(json)
+        return self._call(endpoint, body, extra_headers, timeout)
+
+    def _call(
+        self,
+        endpoint: Endpoint,
+        body: bytes | None,
+        extra_headers: Mapping[str, str] | None,
+        timeout: Timeout | float | None,
+        *,
+        streamed: bool = False,
+    ) -> Call:
+        if extra_headers:
+            endpoint = endpoint.with_headers(extra_headers)
+        limits = self.timeout if timeout is None else as_timeout(timeout, self.timeout)
+        return Call(self, endpoint, body, limits, streamed=streamed)

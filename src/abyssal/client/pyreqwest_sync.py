@@ -1,0 +1,100 @@
+"""Requests through pyreqwest, blocking: TLS, proxies, compression."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pyreqwest.client import SyncClient, SyncClientBuilder
+from pyreqwest.exceptions import PyreqwestError
+from pyreqwest.request import SyncRequestBuilder, SyncStreamRequest
+from pyreqwest.response import SyncResponse
+
+from abyssal.client import defaults
+from abyssal.client.answer import Answer
+from abyssal.client.pyreqwest_common import MAX_CLIENTS, local_error, set_up
+from abyssal.client.request import Request
+from abyssal.client.settings import BaseUrl
+from abyssal.client.side_thread import SideThread
+
+
+class PyreqwestTransport:
+    """Keeps the `Transport` protocol."""
+
+    def __init__(self, base: BaseUrl, pool_size: int) -> None:
+        self._base = base
+        self._pool_size = pool_size
+        self._clients: dict[tuple[float | None, float | None], SyncClient] = {}
+        self._side = SideThread()
+
+    def send(self, request: Request) -> Answer:
+        builder = self._builder(request)
+        if request.total is not None:
+            builder = builder.timeout(timedelta(seconds=request.total))
+        try:
+            response = self._side.run(builder.build().send)
+            return Answer(response.status, dict(response.headers.items()), response.bytes().to_bytes())
+        except PyreqwestError as error:
+            raise local_error(error, request) from error
+
+    def open(self, request: Request) -> _Streamed:
+        # Without a limit of 0 the bytes would be kept back until there are 64 KiB of them.
+        opening = self._builder(request).streamed_read_buffer_limit(0).build_streamed()
+        try:
+            response = self._side.run(opening.__enter__)
+        except PyreqwestError as error:
+            raise local_error(error, request) from error
+        return _Streamed(request, opening, response, self._side)
+
+    def close(self) -> None:
+        while self._clients:
+            self._clients.popitem()[1].close()
+        self._side.close()
+
+    def _builder(self, request: Request) -> SyncRequestBuilder:
+        endpoint = request.endpoint
+        builder = self._client(request).request(endpoint.method, endpoint.url).headers(endpoint.headers)
+        return builder if request.body is None else builder.body_bytes(request.body)
+
+    def _client(self, request: Request) -> SyncClient:
+        timeout = request.timeout
+        key = (timeout.connect, timeout.read)
+        client = self._clients.get(key)
+        if client is None:
+            if len(self._clients) >= MAX_CLIENTS:
+                del self._clients[next(iter(self._clients))]  # its calls keep it until they end
+            client = set_up(
+                SyncClientBuilder(), self._base, self._pool_size, timeout, defaults.POOL_TIMEOUT
+            ).build()
+            self._clients[key] = client
+        return client
+
+
+class _Streamed:
+    """An answer that is read as it comes. Keeps the `StreamedAnswer` protocol."""
+
+    def __init__(
+        self, request: Request, opening: SyncStreamRequest, response: SyncResponse, side: SideThread
+    ) -> None:
+        self.status = response.status
+        self.headers = dict(response.headers.items())
+        self._request = request
+        self._opening: SyncStreamRequest | None = opening
+        self._read = response.body_reader.read_chunk
+        self._side = side
+
+    def read(self) -> bytes:
+        if self._opening is None:
+            return b""
+        try:
+            chunk = self._side.run(self._read)
+        except PyreqwestError as error:
+            raise local_error(error, self._request) from error
+        except BaseException:
+            self._opening = None  # closing would wait for the read that still goes on in the other thread
+            raise
+        return b"" if chunk is None else chunk.to_bytes()
+
+    def close(self, *, drain: bool = False) -> None:
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.__exit__(None, None, None)

@@ -1,0 +1,129 @@
+"""A streamed answer's bytes, read: chunks out, and how it ended. Pure; the shells feed it.
+
+Rules:
+ 1. Each event's data is a chunk, until `[DONE]`. Comments and unknown event types are passed over.
+ 2. An event of type `error`, or one whose data is an error object, ends the stream with that error.
+ 3. An end without `[DONE]` is an end if every choice has its `finish_reason`; else the stream was cut.
+ 4. Chunks that came before a failure are handed out before the failure is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from abyssal.client import faults
+from abyssal.client.assembly import CompletionAssembly
+from abyssal.client.settings import Secret
+from abyssal.wire.chat import ChatCompletion, ChatCompletionChunk
+from abyssal.wire.errors import (
+    AbyssalError,
+    ApiError,
+    ApiTimeoutError,
+    InternalServerError,
+    ProtocolError,
+    StreamInterruptedError,
+)
+from abyssal.wire.sse import EventDecoder
+
+_decode_chunk = msgspec.json.Decoder(ChatCompletionChunk).decode
+
+
+def may_be_stream(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether an answer that begins like this may be a stream of events; its content type may be missing."""
+    kind = headers.get("content-type", "").lower()
+    return 200 <= status < 300 and not kind.startswith(("application/json", "text/html"))
+
+
+class StreamReader:
+    """Reads one streamed answer. `headers` are the answer's, `secret` is kept out of errors.
+
+    `ended` turns true with the last event; `failure` is then what to raise, None after a good end.
+    """
+
+    __slots__ = ("_assembly", "_decoder", "_headers", "_secret", "ended", "failure")
+
+    def __init__(self, headers: Mapping[str, str], secret: Secret) -> None:
+        self._headers = headers
+        self._secret = secret
+        self._decoder = EventDecoder()
+        self._assembly = CompletionAssembly()
+        self.ended = False
+        self.failure: AbyssalError | None = None
+
+    @property
+    def request_id(self) -> str | None:
+        return faults.request_id_of(self._headers)
+
+    def feed(self, data: bytes) -> list[ChatCompletionChunk]:
+        """The chunks that end in `data`; b"" is the end of all bytes. Look at `ended` and `failure` then."""
+        chunks: list[ChatCompletionChunk] = []
+        if self.ended:
+            return chunks
+        if not data:
+            self._feed_end()
+        add = self._assembly.add
+        try:
+            for event in self._decoder.feed(data):
+                if event.type != "message":
+                    if event.type != "error":
+                        continue
+                    self._fail(self._told_error(event.data) or InternalServerError(event.text or "no reason"))
+                    break
+                if event.data == b"[DONE]":
+                    self.ended = True
+                    break
+                chunk = _decode_chunk(event.data)
+                if not chunk.choices and (error := self._told_error(event.data)) is not None:
+                    self._fail(error)
+                    break
+                add(chunk)
+                chunks.append(chunk)
+        except ProtocolError as error:
+            self._fail(error)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._fail(ProtocolError(f"An event of the stream is no chat completion chunk: {error}."))
+        return chunks
+
+    def feed_fault(self, error: AbyssalError) -> None:
+        """The connection failed. A timeout stays one; anything else means that the stream was cut."""
+        if isinstance(error, ApiTimeoutError):
+            self._fail(error)
+        else:
+            self._fail(_interrupted(str(error)))
+
+    def feed_stop(self) -> None:
+        """Nobody will read on: a signal or a cancellation came in between."""
+        self._fail(_interrupted("reading it was interrupted"))
+
+    def completion(self) -> ChatCompletion:
+        """What has come so far, as one completion."""
+        return self._assembly.completion(self.request_id)
+
+    def final_completion(self) -> ChatCompletion:
+        """The whole completion. Raises StreamInterruptedError when the end has not come."""
+        if not self.ended:
+            raise _interrupted("it was closed")
+        return self.completion()
+
+    def _feed_end(self) -> None:
+        left = self._decoder.finish()
+        if self._assembly.finished or (left is not None and left.data == b"[DONE]"):
+            self.ended = True
+        else:
+            self._fail(_interrupted("it ended"))
+
+    def _told_error(self, data: bytes) -> ApiError | None:
+        return faults.error_in_event(data, self.request_id, self._secret)
+
+    def _fail(self, error: AbyssalError) -> None:
+        self.ended = True
+        self.failure = error
+
+
+def _interrupted(how: str) -> StreamInterruptedError:
+    return StreamInterruptedError(
+        f"The stream was cut before [DONE]: {how.rstrip('.')}. What came so far is in its "
+        "completion_so_far(); a stream is never tried again by itself."
+    )

@@ -1,0 +1,103 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from abyssal.client import defaults
+from abyssal.client.answer import RawResponse, parse_json
+from abyssal.client.core import ClientCore
+from abyssal.client.settings import BaseUrl, checked_pool_size, goes_over_proxy, resolve_settings
+from abyssal.client.sync_calls import Caller
+from abyssal.client.sync_chat import Chat, Models
+from abyssal.client.timeout import Timeout
+from abyssal.client.transport import Transport
+from abyssal.clock import Clock, SystemClock
+
+
+class DeepSeekClient:
+    """Calls a DeepSeek-compatible service: the local platform, the official one, any other.
+
+    `api_key`: else ABYSSAL_API_KEY, else DEEPSEEK_API_KEY. `base_url` (or `api_base`): else
+    ABYSSAL_BASE_URL, else DEEPSEEK_BASE_URL, else the platform on this machine. `timeout`: a Timeout or
+    seconds. `max_retries`: of 408, 409, 429, 5xx and connection faults. `pool_size`: connections at once,
+    twice the CPU cores if not given. `transport`: another way to send, see `abyssal.client.transport`.
+    Raises ConfigurationError for what is missing or unusable. One client serves any number of threads.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        api_base: str | None = None,
+        timeout: Timeout | float | None = None,
+        max_retries: int = defaults.MAX_RETRIES,
+        pool_size: int | None = None,
+        transport: Transport | None = None,
+        _clock: Clock | None = None,
+        _sleep: Callable[[float], None] = time.sleep,
+        _dice: Callable[[], float] = random.random,
+    ) -> None:
+        settings = resolve_settings(os.environ, api_key=api_key, base_url=base_url, api_base=api_base)
+        core = ClientCore(
+            settings, timeout=timeout, max_retries=max_retries, clock=_clock or SystemClock(), dice=_dice
+        )
+        if transport is None:
+            transport = _transport_to(settings.base_url, checked_pool_size(pool_size, os.cpu_count()))
+        self._caller = Caller(core, transport, _sleep)
+        self.chat = Chat(self._caller)
+        self.models = Models(self._caller)
+
+    @property
+    def base_url(self) -> str:
+        """Where calls go, without a slash at its end."""
+        return str(self._caller.core.base)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        extra_headers: Mapping[str, str] | None = None,
+        timeout: Timeout | float | None = None,
+    ) -> RawResponse[Any]:
+        """Any request below the base URL, such as `request("GET", "/models")`; `json` is the body.
+
+        Raises as `chat.completions.create` does, also for a bad status.
+        """
+        core = self._caller.core
+        answer = self._caller.send(core.raw(method, path, json, extra_headers, timeout))
+        return RawResponse(answer, parse_json, core.secret)
+
+    def close(self) -> None:
+        """Lets go of the connections; a call after this is refused. Any number of times."""
+        self._caller.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self.base_url!r})"
+
+
+def _transport_to(base: BaseUrl, pool_size: int) -> Transport:
+    from abyssal.client.direct_sync import DirectTransport
+    from abyssal.client.tls import has_trust_store
+
+    if goes_over_proxy(base, os.environ) or (base.scheme == "https" and not has_trust_store()):
+        from abyssal.client.pyreqwest_sync import PyreqwestTransport
+
+        return PyreqwestTransport(base, pool_size)
+    return DirectTransport(base, pool_size)

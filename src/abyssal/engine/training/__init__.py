@@ -1,0 +1,1 @@
+"""The recipe of the bundled model, from text to GGUF and reference answers. Needs the `train` extra."""

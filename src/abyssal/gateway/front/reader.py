@@ -1,0 +1,313 @@
+"""Reads requests out of a connection's bytes: bytes in, whole requests or a refusal out. No I/O, no clock.
+
+1. llhttp (strict, through httptools) parses; `request_head` judges what it leaves open.
+2. A head that was judged on this connection before is recognised, not parsed (`wire.head_template`).
+3. What surrounds a chunked body (sizes, extensions, trailers) is bounded like the head.
+4. No upgrade happens: the request is read as HTTP, and the connection ends with its answer.
+5. After a refusal nothing more is read: the rest of the connection cannot be trusted.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+import httptools
+
+from abyssal.gateway.exchange import Client, Exchange
+from abyssal.gateway.front import request_head as rules
+from abyssal.wire.errors import ApiError, BadRequestError, HeadersTooLargeError
+from abyssal.wire.head_template import HeadMemory
+
+_KNOWN_METHOD_LINE = re.compile(rb"(?:\r\n)*[!#$%&'*+.^_`|~0-9A-Za-z-]+ ")
+_VERSION_LINE = re.compile(rb" HTTP/[0-9]\.[0-9]\r?\n")
+_COMMON_CONNECTION = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close"))
+
+
+class RequestSink(Protocol):
+    """Who is told of what was read."""
+
+    def took(self, exchange: Exchange, keep_alive: bool, http10: bool) -> None:
+        """A whole request; `keep_alive` says whether the client may send another."""
+        ...
+
+    def refused(self, error: ApiError) -> None:
+        """A request that breaks the rules; nothing follows."""
+        ...
+
+    def progressed(self) -> None:
+        """A head began or ended, or a piece of a body came."""
+        ...
+
+    def expected(self) -> None:
+        """The client waits for `100 Continue` before it sends its body."""
+        ...
+
+
+class RequestReader:
+    """The state of one connection's reading. `next_id` names each request."""
+
+    __slots__ = (
+        "_between", "_body", "_body_bytes", "_body_left", "_client", "_expects", "_fed", "_fed_head",
+        "_fields", "_head_bytes", "_host", "_http10", "_keep_alive", "_known", "_length", "_lines", "_max_body", "_next", "_next_id",
+        "_nominated", "_parser", "_seen_host", "_sink", "_target", "_te", "_wire_bytes", "failed", "in_head",
+    )  # fmt: skip
+
+    def __init__(self, sink: RequestSink, client: Client, *, max_body: int, next_id: NextId) -> None:
+        self._sink = sink
+        self._client = client
+        self._max_body = max_body
+        self._next_id = next_id
+        self._parser = httptools.HttpRequestParser(self)
+        self._known: HeadMemory[Exchange] = HeadMemory()
+        self._between = True  # the parser has seen whole requests only
+        self._fed = b""  # what the parser is reading
+        self._fed_head = b""  # what it was reading when the last head ended
+        self._seen_host: bytes | None = None
+        self._body_left = 0  # of a request whose body needs no parser
+        self.in_head = False
+        self.failed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._next: Exchange | None = None  # the request that is being read
+        self._target = b""
+        self._fields = self._head_bytes = self._length = self._body_bytes = self._wire_bytes = 0
+        self._host: bytes | None = None
+        self._te: bytes | None = None
+        self._expects: bytes | None = None
+        self._nominated = b""
+        self._lines: list[bytes] = []
+        self._body: list[bytes] = []
+        self._keep_alive = True
+        self._http10 = False
+
+    @property
+    def midway(self) -> bool:
+        """Whether a request has begun and is not whole."""
+        return self.in_head or self._next is not None
+
+    def feed(self, data: bytes, *, at_rest: bool) -> None:
+        """Read `data`. `at_rest` says that no earlier request waits or is at work: then heads may be recognised."""
+        if self._body_left:
+            data = self._read_body(data)
+        elif at_rest and self._between and self._known.judged is not None:
+            data = self._recognise(data)
+        if data and not self.failed:
+            self._parse(data)
+
+    # --- without the parser ---------------------------------------------------------------------------
+
+    def _recognise(self, data: bytes) -> bytes:
+        """Take in a request whose head is known; gives what is left for the parser."""
+        pattern = self._known.judged
+        found = self._known.match(data)
+        if found is None or pattern is None:
+            return data
+        length, start = found
+        if len(data) - start > length or length > self._max_body:
+            return data
+        self._next = pattern.alike(self._next_id(), self._client)
+        self._body_left = length
+        return self._read_body(data[start:])
+
+    def _read_body(self, data: bytes) -> bytes:
+        """Take in what `_body_left` still wants; gives what follows it."""
+        rest = data[self._body_left :] if len(data) > self._body_left else b""
+        if rest:
+            data = data[: self._body_left]
+        self._body.append(data)
+        self._body_left -= len(data)
+        if self._body_left:
+            self._sink.progressed()
+        else:
+            self._complete()
+        return rest
+
+    def _learn(self, exchange: Exchange) -> None:
+        simple = self._te is None and self._expects is None and self._keep_alive and not self._http10
+        if simple and exchange.body and exchange.method == b"POST":
+            client = self._client
+            head = self._fed_head
+            # Many clients send head and body apart; between, there is nothing but the head's end.
+            message = head if head is self._fed else head + exchange.body
+            self._known.learn(message, len(exchange.body), lambda: exchange.alike("", client))
+
+    # --- with the parser ------------------------------------------------------------------------------
+
+    def _parse(self, data: bytes) -> None:
+        self._fed = data
+        self._wire_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._read_past_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._fail(self._explain(error))
+        else:
+            if self.in_head:
+                before = data.rfind(b"\r\n\r\n")  # earlier requests end there at the latest
+                self._head_bytes += len(data) - (before + 4 if before >= 0 else 0)
+                if self._head_bytes > rules.MAX_HEAD_BYTES * 2:
+                    self._fail(_too_large())
+            elif self._te is not None and self._next is not None:
+                self._wire_bytes += len(data)
+                if self._wire_bytes - self._body_bytes > rules.MAX_HEAD_BYTES * 2 + self._body_bytes:
+                    self._fail(
+                        BadRequestError("The chunks carry more framing than body.", code="bad_framing")
+                    )
+
+    def _check_framing(self) -> None:
+        framing = self._wire_bytes - self._body_bytes
+        if framing > rules.MAX_HEAD_BYTES + self._body_bytes:
+            raise BadRequestError("The chunks carry more framing than body.", code="bad_framing")
+
+    def _read_past_upgrade(self, rest: bytes) -> None:
+        if self._next is None:
+            return  # it had no body and is on its way
+        if self._te is not None:
+            self._fail(BadRequestError("A chunked body with Upgrade is not taken here.", code="bad_framing"))
+            return
+        self._body_left = self._length
+        self._read_body(rest)
+
+    def _explain(self, error: httptools.HttpParserError) -> ApiError | None:
+        """The refusal for what the parser raised; None for bytes behind a request that was the last."""
+        if isinstance(error, httptools.HttpParserCallbackError):
+            cause = error.__context__
+            if isinstance(cause, ApiError):
+                return cause
+            raise error
+        if not self._keep_alive and self._next is None:
+            return None
+        text = str(error)
+        if isinstance(error, httptools.HttpParserInvalidMethodError) and _KNOWN_METHOD_LINE.match(self._fed):
+            return rules.NotImplementedByServerError("The request's method is not known here.")
+        if "version" in text and _VERSION_LINE.search(self._fed):
+            return rules.VersionNotSupportedError("Another HTTP version than 1.0 and 1.1; use HTTP/1.1.")
+        return BadRequestError(f"The request is not HTTP/1.1: {text}.", code="malformed_http")
+
+    def _fail(self, error: ApiError | None) -> None:
+        self.failed = True
+        self.in_head = False
+        self._next = None
+        self._body = []
+        if error is not None:
+            self._sink.refused(error)
+
+    # --- the parser's callbacks -----------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._begin()
+        self.in_head = True
+        self._between = False
+        self._sink.progressed()
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+        if len(self._target) > rules.MAX_HEAD_BYTES:
+            raise _too_large()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields += 1
+        self._head_bytes += len(name) + len(value) + 4
+        if self._fields > rules.MAX_FIELDS or self._head_bytes > rules.MAX_HEAD_BYTES:
+            raise _too_large()
+        if not self.in_head:
+            return  # a trailer field: nothing here needs one
+        exchange = self._next
+        if exchange is None:
+            exchange = self._next = Exchange(self._next_id(), self._client, b"", 0.0)
+        lower = name.lower()
+        if lower not in rules.NOT_FORWARDED:
+            if lower == b"content-encoding":
+                exchange.content_encoding = value
+            self._lines.append(b"%b: %b\r\n" % (lower, value))
+        elif lower == b"authorization":
+            if exchange.authorization is not None:
+                raise BadRequestError("Two Authorization headers; send one.", code="two_credentials")
+            exchange.authorization = value
+        elif lower == b"x-api-key":
+            if exchange.x_api_key is not None:
+                raise BadRequestError("Two x-api-key headers; send one.", code="two_credentials")
+            exchange.x_api_key = value
+        elif lower == b"host":
+            if self._host is not None:
+                raise BadRequestError("Two Host headers; send one.", code="bad_host")
+            self._host = value
+        elif lower == b"content-length":
+            self._length = int(value)
+        elif lower == b"transfer-encoding":
+            self._te = value if self._te is None else self._te + b", " + value
+        elif lower == b"expect":
+            self._expects = value
+        elif lower == b"connection" and value not in _COMMON_CONNECTION:
+            self._nominated += value + b","
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        version = parser.get_http_version()
+        if version != "1.1":
+            rules.check_version(version)
+            self._http10 = True
+        exchange = self._next
+        if exchange is None:
+            exchange = self._next = Exchange(self._next_id(), self._client, b"", 0.0)
+        if self._host is None or self._host != self._seen_host:
+            rules.check_host(self._host, version)
+            self._seen_host = self._host
+        if self._te is not None:
+            rules.check_transfer_encoding(self._te, version)
+        if self._length > self._max_body:
+            rules.check_length(self._length, self._max_body)
+        rules.check_protocol(self._target, self._fed)
+        self._fed_head = self._fed
+        self._wire_bytes = len(self._fed) - self._head_bytes - len(self._target)
+        exchange.method = parser.get_method()
+        exchange.path, exchange.query = rules.split_target(self._target)
+        exchange.forwarded = rules.without_nominated(self._lines, self._nominated)
+        self.in_head = False
+        self._keep_alive = parser.should_keep_alive() and not parser.should_upgrade()
+        if self._expects is not None:
+            if self._expects.lower() != b"100-continue":
+                raise rules.ExpectationFailedError("Only the expectation 100-continue is known here.")
+            if not self._http10:
+                self._sink.expected()
+        self._sink.progressed()
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+        self._body_bytes += len(body)
+        if self._body_bytes > self._max_body:
+            rules.check_length(self._body_bytes, self._max_body)
+        self._sink.progressed()
+
+    def on_message_complete(self) -> None:
+        self._between = True
+        if self._te is not None:
+            self._check_framing()
+        if self._parser.should_upgrade() and (self._length or self._te is not None) and not self._body:
+            return  # the parser skips this body: `_read_past_upgrade` does not
+        self._complete()
+
+    def _complete(self) -> None:
+        exchange, body = self._next, self._body
+        assert exchange is not None
+        self._next, self._body = None, []
+        if body:
+            exchange.body = body[0] if len(body) == 1 else b"".join(body)
+        if self._known.judged is None:
+            self._learn(exchange)
+        self._sink.took(exchange, self._keep_alive, self._http10)
+
+
+class NextId(Protocol):
+    """Names a request."""
+
+    def __call__(self) -> str: ...
+
+
+def _too_large() -> HeadersTooLargeError:
+    return HeadersTooLargeError(
+        f"Over {rules.MAX_FIELDS} header fields or {rules.MAX_HEAD_BYTES} bytes of them; send fewer."
+    )
