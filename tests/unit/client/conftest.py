@@ -1,0 +1,28 @@
+"""The server, and each test once for each kind of client and transport."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from .face import WAYS, Face, opened_face
+from .raw_server import RawServer
+
+
+@pytest.fixture
+def server() -> Iterator[RawServer]:
+    server = RawServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def face(server: RawServer, way: str) -> Iterator[Face]:
+    with opened_face(way, server.url) as face:
+        yield face

@@ -1,0 +1,88 @@
+"""The two clients are one: the same names, arguments, types and words, but for `await`."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any, get_overloads
+
+import pytest
+
+from abyssal.client import (
+    async_calls,
+    async_chat,
+    async_client,
+    async_stream,
+    direct_async,
+    direct_sync,
+    pyreqwest_async,
+    pyreqwest_sync,
+    sync_calls,
+    sync_chat,
+    sync_client,
+    sync_stream,
+    transport,
+)
+
+PAIRS = [
+    (sync_client.DeepSeekClient, async_client.AsyncDeepSeekClient),
+    (sync_chat.Chat, async_chat.AsyncChat),
+    (sync_chat.Completions, async_chat.AsyncCompletions),
+    (sync_chat.RawCompletions, async_chat.AsyncRawCompletions),
+    (sync_chat.Models, async_chat.AsyncModels),
+    (sync_stream.ChatStream, async_stream.AsyncChatStream),
+    (sync_calls.Caller, async_calls.AsyncCaller),
+    (direct_sync.DirectTransport, direct_async.AsyncDirectTransport),
+    (pyreqwest_sync.PyreqwestTransport, pyreqwest_async.AsyncPyreqwestTransport),
+    (transport.Transport, transport.AsyncTransport),
+    (transport.StreamedAnswer, transport.AsyncStreamedAnswer),
+]
+WAITING = {"create", "list", "request", "close", "send", "open", "read", "get_final_completion"}
+
+
+def sync_words(text: str) -> str:
+    """What an asyncio client's signature or docstring would be in the blocking one."""
+    text = re.sub(r"\bAsync(?=[A-Z])", "", text)
+    text = re.sub(r"<(built-in )?function sleep[^>]*>", "sleep", text)
+    text = re.sub(r"Awaitable\[(\w+)\]", r"\1", text)
+    return text.replace("__aexit__", "__exit__").replace("__aenter__", "__enter__")
+
+
+def public(cls: type) -> dict[str, Any]:
+    """Public members by their blocking names."""
+    renamed = {"aclose": "close", "__aiter__": "__iter__", "__anext__": "__next__"}
+    renamed |= {"__aenter__": "__enter__", "__aexit__": "__exit__"}
+    found = {renamed.get(name, name): member for name, member in vars(cls).items()}
+    wanted = set(renamed.values()) | {"__init__", "__repr__"}
+    return {name: member for name, member in found.items() if not name.startswith("_") or name in wanted}
+
+
+@pytest.mark.parametrize(("blocking", "asynchronous"), PAIRS)
+def test_same_members_arguments_and_types(blocking: type, asynchronous: type) -> None:
+    ours, theirs = public(blocking), public(asynchronous)
+    assert ours.keys() == theirs.keys()
+    for name, member in ours.items():
+        if not inspect.isfunction(member):
+            continue
+        assert sync_words(str(inspect.signature(member))) == sync_words(
+            str(inspect.signature(theirs[name]))
+        ), name
+        returned = str(inspect.signature(theirs[name]).return_annotation)
+        waits = inspect.iscoroutinefunction(theirs[name]) or returned.startswith("Awaitable")
+        assert waits == (name in WAITING or name in ("__next__", "__enter__", "__exit__")), name
+
+
+@pytest.mark.parametrize(("blocking", "asynchronous"), PAIRS)
+def test_same_words(blocking: type, asynchronous: type) -> None:
+    ours, theirs = public(blocking), public(asynchronous)
+    for name, member in ours.items():
+        if inspect.isfunction(member) and member.__doc__:
+            assert member.__doc__ == theirs[name].__doc__, name
+
+
+def test_same_overloads() -> None:
+    ours = get_overloads(sync_chat.Completions.create)
+    theirs = get_overloads(async_chat.AsyncCompletions.create)
+    assert len(ours) == 3
+    for mine, other in zip(ours, theirs, strict=True):
+        assert str(inspect.signature(mine)) == sync_words(str(inspect.signature(other)))
