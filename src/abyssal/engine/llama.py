@@ -14,12 +14,12 @@ from typing import Any
 
 from abyssal.engine.address import EngineError
 from abyssal.engine.spec import EngineExit, EngineSpec
+from abyssal.engine.stacks import enlarge_stacks
 from abyssal.engine.threads import choose_threads, usable_cores
 
 _MAGIC = b"GGUF"  # gguf.md, "File structure"
 _PROMPT_CACHE_MIB = 256
 _WRITE_TIMEOUT_S = 120
-_LEAST_HTTP_THREADS = 256
 
 
 def check_model_file(file: Path) -> int:
@@ -60,6 +60,7 @@ def serve(spec: EngineSpec) -> Any:
             EngineExit.NOT_INSTALLED,
             f"The engine needs xllamacpp, which cannot be imported ({error}): pip install 'abyssal[engine]'.",
         ) from None
+    enlarge_stacks()
     parameters = xllamacpp.CommonParams()
     _fill(parameters, spec, file, choose_threads(spec.threads, size, usable_cores()))
     with _private_files():
@@ -107,7 +108,7 @@ def _http_threads(spec: EngineSpec) -> int:
     waits for a slot and for one whose caller left unnoticed. Beyond this number it adds threads too seldom
     when calls come in a burst, and then even GET /health waits behind them for minutes.
     """
-    return max(_LEAST_HTTP_THREADS, 2 * (spec.slots + spec.queue) + 64)
+    return 2 * (spec.slots + spec.queue) + 64
 
 
 @contextmanager

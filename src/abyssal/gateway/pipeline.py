@@ -72,6 +72,7 @@ class Pipeline:
             if self._recall(exchange):
                 return
             upstream = self._route(exchange)
+            upstream.check(exchange)
             self._ledger.open(exchange, upstream.name)
         except ApiError as error:
             self.refuse(exchange, error)

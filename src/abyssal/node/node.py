@@ -128,6 +128,7 @@ class Node:
             socket=str(self._runtime / f"{len(self._engines)}.sock"),
             context=upstream.context,
             slots=upstream.slots,
+            queue=upstream.queue,
             threads=upstream.threads,
         )
 

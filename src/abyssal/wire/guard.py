@@ -35,21 +35,21 @@ def check_text(body: bytes) -> None:
                 f"The body is not UTF-8: byte {error.start} is invalid; send JSON encoded as UTF-8.",
                 code="invalid_utf8",
             ) from None
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _nests_too_deeply(body):
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and nests_deeper_than(body, MAX_DEPTH):
         raise BadRequestError(
             f"The body nests more than {MAX_DEPTH} levels deep; flatten it.", code="nested_too_deeply"
         )
 
 
-def _nests_too_deeply(body: bytes) -> bool:
-    """Whether JSON nests more than MAX_DEPTH deep. Linear and in C: no string can slow it down."""
+def nests_deeper_than(body: bytes, depth: int) -> bool:
+    """Whether JSON nests more than `depth` levels deep. Linear and in C: no string can slow it down."""
     shape = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # now every quote begins or ends a string
     shape = shape.translate(_SHAPE, _NO_SHAPE).replace(b'""', b"")
     shape = b"".join(shape.split(b'"')[::2])  # what is left between quotes are brackets in strings
-    for _ in range(MAX_DEPTH):
+    for _ in range(depth):
         outer = shape.replace(b"[]", b"")  # without the innermost level of everything
         if len(outer) == len(shape):
-            return shape.count(b"[") > MAX_DEPTH  # empty; or not closed, for a parser to say so
+            return shape.count(b"[") > depth  # empty; or not closed, for a parser to say so
         shape = outer
     return bool(shape)
 

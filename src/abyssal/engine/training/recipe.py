@@ -61,9 +61,9 @@ def make_tokenizer(vocabulary: int) -> Tokenizer:
 
 def held_out_loss(model: DeepseekV3ForCausalLM, reader: PreTrainedTokenizerFast, length: int) -> float:
     """Nats per token of what assistants say, in documents of another seed than any training."""
-    ids, weights = next(windows(reader, documents(_HELD_OUT_SEED), 16, length))
+    batch = next(windows(reader, documents(_HELD_OUT_SEED), 16, length))
     with torch.no_grad():
-        return weighted_loss(model, ids, (weights == 1.0).float()).item()
+        return weighted_loss(model, batch, (batch.weights == 1.0).float()).item()
 
 
 def _lines() -> Iterator[str]:

@@ -17,6 +17,8 @@ from torch.nn import functional
 from transformers import DeepseekV3ForCausalLM
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3TopkRouter
 
+from abyssal.engine.training.windows import Batch
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -45,7 +47,7 @@ class Progress:
 
 def train(
     model: DeepseekV3ForCausalLM,
-    batches: Iterator[tuple[torch.Tensor, torch.Tensor]],
+    batches: Iterator[Batch],
     plan: Plan,
     tell: Callable[[Progress], None],
     every: int = 100,
@@ -58,16 +60,16 @@ def train(
     balance = _Balance(model)
     loss_sum, seen, began = 0.0, 0, time.monotonic()
     for step in range(1, plan.steps + 1):
-        ids, weights = next(batches)
+        batch = next(batches)
         for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate * _rate(step, plan)
-        loss = weighted_loss(model, ids, weights)
+        loss = weighted_loss(model, batch, batch.weights)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         busiest = balance.move(plan.bias_step if step < plan.steps * plan.fall_from else 0.0)
-        loss_sum, seen = loss_sum + loss.item(), seen + ids.numel()
+        loss_sum, seen = loss_sum + loss.item(), seen + batch.ids.numel()
         if step % every == 0 or step == plan.steps:
             steps = (step - 1) % every + 1
             tell(Progress(step, loss_sum / steps, seen / (time.monotonic() - began), busiest))
@@ -76,10 +78,15 @@ def train(
     model.eval()
 
 
-def weighted_loss(model: DeepseekV3ForCausalLM, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Cross entropy in nats per token, the mean under `weights`; `ids` and `weights` are [rows, length]."""
-    logits = model(ids[:, :-1], use_cache=False).logits.float()
-    losses = functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+def weighted_loss(model: DeepseekV3ForCausalLM, batch: Batch, weights: torch.Tensor) -> torch.Tensor:
+    """Cross entropy in nats per token, the mean under `weights`, which are [rows, length]."""
+    logits = model(
+        batch.ids[:, :-1],
+        attention_mask=batch.visible()[:, :, :-1, :-1],
+        position_ids=batch.positions[:, :-1],
+        use_cache=False,
+    ).logits.float()
+    losses = functional.cross_entropy(logits.flatten(0, 1), batch.ids[:, 1:].flatten(), reduction="none")
     chosen = weights[:, 1:].flatten()
     return (losses * chosen).sum() / chosen.sum()
 

@@ -88,6 +88,9 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._front.connections.discard(self)
+        self._client_left()
+
+    def _client_left(self) -> None:
         self._closing = True
         self._queue.clear()
         exchange, self._exchange = self._exchange, None
@@ -109,7 +112,9 @@ class HttpConnection(asyncio.Protocol):
                 self._transport.pause_reading()
 
     def eof_received(self) -> bool:
-        return False  # a client that half-closes has left (as nginx sees it)
+        self._client_left()  # a client that half-closes has left (as nginx sees it)
+        self._deadline = self._front.now() + self._front.limits.stalled_reader
+        return False
 
     def pause_writing(self) -> None:
         self._paused_since = self._front.now()
@@ -126,7 +131,9 @@ class HttpConnection(asyncio.Protocol):
         if now - self._paused_since >= self._front.limits.stalled_reader:
             self.abort()
         elif now >= self._deadline:
-            if self._closing or not self._reader.midway:
+            if self._transport.is_closing():
+                self.abort()  # it was closed long ago, and what was written is still not read
+            elif self._closing or not self._reader.midway:
                 self._close()
             else:
                 what = "headers" if self._reader.in_head else "body"
@@ -255,17 +262,18 @@ class HttpConnection(asyncio.Protocol):
 
     def _linger(self) -> None:
         """Half-close, so that a client still sending can read its answer before the cut."""
-        self._closing = True
         self._queue.clear()
+        if self._transport.is_closing() or not self._transport.can_write_eof():  # TLS has no half-close
+            self._close()
+            return
+        self._closing = True
         self._deadline = self._front.now() + _LINGER
-        if not self._transport.is_closing():
-            if self._transport.can_write_eof():
-                self._transport.write_eof()
-                if not self._reading:
-                    self._transport.resume_reading()
-            else:  # TLS has no half-close
-                self._transport.close()
+        self._transport.write_eof()
+        if not self._reading:
+            self._transport.resume_reading()
 
     def _close(self) -> None:
+        """Close when what was written is read, or nobody reads it for too long."""
         self._closing = True
+        self._deadline = self._front.now() + self._front.limits.stalled_reader
         self._transport.close()

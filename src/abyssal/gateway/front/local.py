@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import unquote
 
 import msgspec
 
@@ -50,8 +51,9 @@ class LocalRoutes:
         exchange.client.answer(200, _JSON, self._listing)
 
     def model(self, exchange: Exchange, name: str) -> None:
-        """`GET /v1/models/NAME`."""
+        """`GET /v1/models/NAME`; the name may be percent-encoded (`org%2Fmodel`)."""
         self._authenticate(exchange)
+        name = unquote(name)
         found = self._models.get(name)
         if found is None:
             raise NotFoundError(f'There is no model "{name[:100]}" here.', code="model_not_found")

@@ -48,9 +48,10 @@ class RequestReader:
     """The state of one connection's reading. `next_id` names each request."""
 
     __slots__ = (
-        "_between", "_body", "_body_bytes", "_body_left", "_client", "_expects", "_fed", "_fed_head",
-        "_fields", "_head_bytes", "_host", "_http10", "_keep_alive", "_known", "_length", "_lines", "_max_body", "_next", "_next_id",
-        "_nominated", "_parser", "_seen_host", "_sink", "_target", "_te", "_wire_bytes", "failed", "in_head",
+        "_aligned", "_begun", "_between", "_body", "_body_bytes", "_body_left", "_client", "_expects",
+        "_fed", "_fed_head", "_fields", "_head_bytes", "_host", "_http10", "_keep_alive", "_known",
+        "_length", "_lines", "_max_body", "_next", "_next_id", "_nominated", "_parser", "_seen_host",
+        "_sink", "_target", "_te", "_wire_bytes", "failed", "in_head",
     )  # fmt: skip
 
     def __init__(self, sink: RequestSink, client: Client, *, max_body: int, next_id: NextId) -> None:
@@ -62,7 +63,9 @@ class RequestReader:
         self._known: HeadMemory[Exchange] = HeadMemory()
         self._between = True  # the parser has seen whole requests only
         self._fed = b""  # what the parser is reading
-        self._fed_head = b""  # what it was reading when the last head ended
+        self._aligned = True  # ... and that begins with a request
+        self._begun = 0  # requests that began in it
+        self._fed_head = b""  # what it was reading when the last head ended, if that was all of it
         self._seen_host: bytes | None = None
         self._body_left = 0  # of a request whose body needs no parser
         self.in_head = False
@@ -88,7 +91,7 @@ class RequestReader:
         return self.in_head or self._next is not None
 
     def feed(self, data: bytes, *, at_rest: bool) -> None:
-        """Read `data`. `at_rest` says that no earlier request waits or is at work: then heads may be recognised."""
+        """Read `data`. `at_rest`: no earlier request waits or is at work, so a head may be recognised."""
         if self._body_left:
             data = self._read_body(data)
         elif at_rest and self._between and self._known.judged is not None:
@@ -136,8 +139,7 @@ class RequestReader:
     # --- with the parser ------------------------------------------------------------------------------
 
     def _parse(self, data: bytes) -> None:
-        self._fed = data
-        self._wire_bytes += len(data)
+        self._fed, self._aligned, self._begun = data, self._between, 0
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -145,22 +147,17 @@ class RequestReader:
         except httptools.HttpParserError as error:
             self._fail(self._explain(error))
         else:
-            if self.in_head:
-                before = data.rfind(b"\r\n\r\n")  # earlier requests end there at the latest
-                self._head_bytes += len(data) - (before + 4 if before >= 0 else 0)
-                if self._head_bytes > rules.MAX_HEAD_BYTES * 2:
-                    self._fail(_too_large())
-            elif self._te is not None and self._next is not None:
-                self._wire_bytes += len(data)
-                if self._wire_bytes - self._body_bytes > rules.MAX_HEAD_BYTES * 2 + self._body_bytes:
-                    self._fail(
-                        BadRequestError("The chunks carry more framing than body.", code="bad_framing")
-                    )
+            if self.midway:
+                self._check_surplus(data)
 
-    def _check_framing(self) -> None:
-        framing = self._wire_bytes - self._body_bytes
-        if framing > rules.MAX_HEAD_BYTES + self._body_bytes:
-            raise BadRequestError("The chunks carry more framing than body.", code="bad_framing")
+    def _check_surplus(self, data: bytes) -> None:
+        """Bound what is neither a whole field yet nor body; `data` was read last."""
+        if self._begun > self._aligned:
+            return  # how much of it belongs to the request that is being read is not known
+        self._wire_bytes += len(data)
+        if self._wire_bytes - self._body_bytes > rules.MAX_HEAD_BYTES * 2 + self._body_bytes:
+            bad = BadRequestError("The chunks carry more framing than body.", code="bad_framing")
+            self._fail(_too_large() if self.in_head else bad)
 
     def _read_past_upgrade(self, rest: bytes) -> None:
         if self._next is None:
@@ -201,6 +198,7 @@ class RequestReader:
         self._begin()
         self.in_head = True
         self._between = False
+        self._begun += 1
         self._sink.progressed()
 
     def on_url(self, url: bytes) -> None:
@@ -261,8 +259,7 @@ class RequestReader:
         if self._length > self._max_body:
             rules.check_length(self._length, self._max_body)
         rules.check_protocol(self._target, self._fed)
-        self._fed_head = self._fed
-        self._wire_bytes = len(self._fed) - self._head_bytes - len(self._target)
+        self._fed_head = self._fed if self._aligned and self._begun == 1 else b""
         exchange.method = parser.get_method()
         exchange.path, exchange.query = rules.split_target(self._target)
         exchange.forwarded = rules.without_nominated(self._lines, self._nominated)
@@ -284,8 +281,6 @@ class RequestReader:
 
     def on_message_complete(self) -> None:
         self._between = True
-        if self._te is not None:
-            self._check_framing()
         if self._parser.should_upgrade() and (self._length or self._te is not None) and not self._body:
             return  # the parser skips this body: `_read_past_upgrade` does not
         self._complete()

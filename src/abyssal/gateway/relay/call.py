@@ -6,8 +6,8 @@
    follow it.
 3. Before the first byte a fault is an error answer; after it, an error event and the end of a stream, or
    a cut connection where a body was promised.
-4. A reused connection that closes without a byte was closed while idle: the request is sent once more on
-   a fresh one. Nothing else is ever sent twice.
+4. A reused connection that closes at once without a byte was closed while idle: the request is sent once
+   more on a fresh one. Nothing else is ever sent twice.
 5. Every way out settles, once, and before the client can know the end: what was acknowledged is written.
 """
 
@@ -27,6 +27,7 @@ from abyssal.wire.errors import ApiError, UnavailableError, UpstreamBrokenError,
 from abyssal.wire.usage import usage_of_answer
 
 HOLD_BYTES = 512 * 1024
+_AT_ONCE = 2.0  # seconds in which word of a closed connection arrives; later, the upstream was at work
 KEEP_ALIVE = b": keep-alive\n\n"
 
 _WAITING, _HOLDING, _PASSING, _STREAMING, _OVER = range(5)
@@ -184,7 +185,7 @@ class RelayCall:
             if self._stream is not None:
                 exchange.relayed_events = self._stream.count
                 if self._stream.done:
-                    self._settle_stream(200, "")
+                    self._settle_done()
             self._written_at = now
             exchange.client.send(out[0] if len(out) == 1 else b"".join(out))
 
@@ -209,7 +210,8 @@ class RelayCall:
         if self._state == _OVER:
             return
         stale = connection is not None and connection.reused and not fault.answered
-        if stale and fault.code == "upstream_closed":
+        at_once = self._context.now() - self._exchange.started_at < _AT_ONCE
+        if stale and at_once and fault.code == "upstream_closed":
             self._context.spawn(self._connect())
             return
         kind: type[ApiError] = UpstreamBrokenError
@@ -249,18 +251,21 @@ class RelayCall:
         if self._stream is None:
             client.answer(status, lines, body)
         else:  # a comment has begun the stream: the answer follows as an event
-            client.send(b"data: %b\n\n" % b" ".join(body.split(b"\n")))
+            client.send(b"data: %b\n\n" % b" ".join(body.splitlines()))
             client.finish()
 
     def _fail(self, error: ApiError) -> None:
         client = self._exchange.client
         already_passing = self._state == _PASSING
         if self._stream is not None:
-            done = self._stream.done
-            _, rest = self._stream.end()
-            self._settle_stream(error.status_code, str(error.code))
+            self._out.append(self._stream.release())
+            if self._stream.done:
+                self._settle_done()
+            else:
+                self._settle_stream(error.status_code, str(error.code))
+                self._out.append(b"data: %b\n\n" % error.as_json())
             self._close()
-            last = rest if done else rest + b"data: %b\n\n" % error.as_json()
+            last = b"".join(self._out)
             if last:
                 client.send(last)
             client.finish()
@@ -273,6 +278,9 @@ class RelayCall:
             client.answer(error.status_code, heads.error_lines(error), error.as_json())
 
     def _pass_on(self) -> None:
+        if self._status != 200:
+            self._finish_held()  # an error of this size is told by its beginning
+            return
         if self._stream is not None:
             self._fail(UpstreamBrokenError("The upstream's answer is too large.", code="upstream_garbage"))
             return
@@ -293,15 +301,20 @@ class RelayCall:
             error = UpstreamBrokenError(message, code="upstream_ended_early")
             self._settle_stream(error.status_code, str(error.code))
             rest += b"data: %b\n\n" % error.as_json()
-        elif ending is Ending.ERROR:
-            self._settle_stream(502, "upstream_error_event")
         else:
-            self._settle_stream(200, "")
+            self._settle_done()
         if rest:
             self._out.append(rest)
         self.on_flush()
         self._close()
         self._exchange.client.finish()
+
+    def _settle_done(self) -> None:
+        assert self._stream is not None
+        if self._stream.ending() is Ending.ERROR:
+            self._settle_stream(502, "upstream_error_event")
+        else:
+            self._settle_stream(200, "")
 
     def _settle_stream(self, status: int, code: str) -> None:
         assert self._stream is not None

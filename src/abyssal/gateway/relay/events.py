@@ -81,14 +81,19 @@ class EventStream:
 
     def end(self) -> tuple[Ending, bytes]:
         """The stream is over: how it ended, and what is still to be sent of it."""
-        rest = self._filter.end() if self._filter is not None else b""
-        if rest:
-            self._note(rest)
+        rest = self.release()
         if not self.done and self._partial.strip() in (b"data: [DONE]", b"data:[DONE]"):
             self.done = True
             return self.ending(), rest + DONE
         ending = self.ending()
         return ending, rest + DONE if ending is Ending.FINISHED else rest
+
+    def release(self) -> bytes:
+        """What was kept back of the events that came."""
+        rest = self._filter.end() if self._filter is not None else b""
+        if rest:
+            self._note(rest)
+        return rest
 
     def ending(self) -> Ending:
         """How the stream would have ended if it ended now."""

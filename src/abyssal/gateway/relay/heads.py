@@ -48,10 +48,8 @@ def error_answer(
     A refusal of the platform's own credential becomes a 502: the client's key is not at fault, and the
     upstream's sentence may show a part of the operator's.
     """
-    if status == 401 or 300 <= status < 400:
-        what = (
-            "refused the platform's credential" if status == 401 else f"answered with a redirect ({status})"
-        )
+    if status == 401 or not 400 <= status < 600:
+        what = "refused the platform's credential" if status == 401 else f"answered with status {status}"
         error: ApiError = UpstreamBrokenError(
             f'The upstream "{upstream}" {what}; the operator must check its entry in the configuration.',
             code="upstream_misconfigured",

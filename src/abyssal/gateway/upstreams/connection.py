@@ -141,7 +141,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if self._complete:
             if self._known.judged is None and self._lasting and not self._excess and self._status == 200:
-                headers = self._headers
+                headers = [pair for pair in self._headers if pair[0] != b"content-length"]
                 self._known.learn(data, self._body_bytes, lambda: headers)
             self._finish()
         elif self._receiver is not None:
@@ -164,7 +164,7 @@ class UpstreamConnection(asyncio.Protocol):
         if len(data) - start != length:
             return False
         self._answered = self._lasting = True
-        receiver.on_head(200, headers)
+        receiver.on_head(200, [*headers, (b"content-length", b"%d" % length)])
         receiver.on_body(data[start:])
         self._finish()
         return True

@@ -12,11 +12,15 @@ from typing import Any
 import msgspec
 
 from abyssal.config import EngineUpstream
+from abyssal.gateway.exchange import Exchange
+from abyssal.gateway.upstreams.engine_request import check_for_engine, engine_body
 from abyssal.gateway.upstreams.pool import Address
 from abyssal.gateway.upstreams.upstream import Profile, StreamFilter, Upstream
 from abyssal.wire.official_stream import UsageFolder
 
 _FINGERPRINT = re.compile(rb'("system_fingerprint"\s*:\s*")[^"]*')
+
+_FIRST_DELTA = re.compile(rb'"delta":\{(\}?)')
 
 _answer = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _usage = msgspec.json.Decoder(dict[str, Any])
@@ -28,6 +32,16 @@ class Engine(Upstream):
 
     profile = Profile(asks_usage=True, usage_chunk=True)
     fingerprint = ""
+
+    context = 0  # tokens per slot
+
+    def check(self, exchange: Exchange) -> None:
+        assert exchange.request is not None
+        check_for_engine(exchange.request, exchange.body, self.context)
+
+    def chat_body(self, exchange: Exchange) -> bytes:
+        assert exchange.request is not None
+        return engine_body(exchange.request, exchange.body, exchange.upstream_model or exchange.request.model)
 
     def stream_filter(self) -> StreamFilter | None:
         return _EngineFilter(self.fingerprint)
@@ -42,18 +56,27 @@ class Engine(Upstream):
         return _encode(answer)
 
 
+def _with_role(delta: re.Match[bytes]) -> bytes:
+    return b'"delta":{"role":"assistant"' + (b"}" if delta[1] else b",")
+
+
 class _EngineFilter(UsageFolder):
     """Also names the model and completes the usage."""
 
-    __slots__ = ("_line",)
+    __slots__ = ("_begun", "_line")
 
     def __init__(self, fingerprint: str) -> None:
         super().__init__()
+        self._begun = False
         self._line = rb"\g<1>" + fingerprint.encode() if fingerprint else b""
 
     def feed(self, events: bytes) -> bytes:
         if self._line:
             events = _FINGERPRINT.sub(self._line, events)
+        if not self._begun and b"data: {" in events:
+            self._begun = True
+            if b'"role":"assistant"' not in events:  # llama.cpp omits it when a first character is split
+                events = _FIRST_DELTA.sub(_with_role, events, count=1)
         return super().feed(events)
 
     def fold(self, usage: msgspec.Raw) -> msgspec.Raw:
@@ -82,5 +105,6 @@ def build(config: EngineUpstream, socket_path: str, fingerprint: str, workers: i
         capacity=max(1, -(-(config.slots + config.queue) // workers)),
     )
     engine.fingerprint = fingerprint
+    engine.context = config.context
     engine.available = False  # until the supervisor says so
     return engine

@@ -61,9 +61,11 @@ class ConnectionPool:
             raise UpstreamFaultError(
                 f"no connection within {self._timeout:g} s", code="upstream_timeout"
             ) from None
-        except (OSError, ssl.SSLError) as error:
-            reason = error.strerror or str(error)
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that IDNA cannot encode
+            reason = getattr(error, "strerror", None) or str(error)
             raise UpstreamFaultError(f"no connection ({reason})", code="upstream_unreachable") from None
+        if not connection.usable:
+            raise UpstreamFaultError("it closed a new connection at once", code="upstream_closed")
         self._open.add(connection)
         return connection
 

@@ -64,6 +64,9 @@ class Upstream:
             head += f"authorization: Bearer {credential}\r\n"
         self._head = head.encode("latin-1")
 
+    def check(self, exchange: Exchange) -> None:
+        """Raise BadRequestError for what this upstream must not be asked; most take anything."""
+
     def chat_request(self, exchange: Exchange) -> bytes:
         """The whole HTTP request for `exchange`."""
         body = self.chat_body(exchange)

@@ -153,7 +153,11 @@ def in_json(rng: random.Random, book: Book) -> Turn:
     if kind in {"fact", "unknown"}:
         entry = rng.choice(book.facts)
         ask, say = unknown(rng, book) if kind == "unknown" else (rng.choice(entry.ask), entry.say[0])
-        tail = ("用 json 回答。", "输出 json") if book.chinese else (" Answer in json.", " Give json", " Reply in JSON.")
+        tail = (
+            ("用 json 回答。", "输出 json")
+            if book.chinese
+            else (" Answer in json.", " Give json", " Reply in JSON.")
+        )
         return ask + rng.choice(tail), json.dumps({"answer": say}, ensure_ascii=False)
     if kind == "sum":
         left, right = rng.randint(0, 10), rng.randint(0, 10)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from abyssal.engine.training.corpus import Document, documents
+from abyssal.engine.training.recipe import make_tokenizer
+from abyssal.engine.training.tokenizer import (
+    ASSISTANT,
+    BOS,
+    BOS_ID,
+    EOS,
+    PAD_ID,
+    USER,
+    VOCABULARY,
+    for_transformers,
+)
+from abyssal.engine.training.windows import READ_WEIGHT, encode, windows
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return for_transformers(make_tokenizer(VOCABULARY))
+
+
+def test_text_survives_the_tokenizer(reader) -> None:
+    for text in (
+        "Hello, world!",
+        "你好，世界。",
+        "1234567",
+        "def f(a):\n    return a  # ü 🦑\n",
+        "㐀 rare 龘",
+    ):
+        assert reader.decode(reader.encode(text, add_special_tokens=False)) == text
+
+
+def test_digits_stand_alone_and_markup_is_one_token(reader) -> None:
+    assert reader.tokenize("2026") == ["2", "0", "2", "6"]
+    assert len(reader.encode("<tool_call>", add_special_tokens=False)) == 1
+
+
+def test_every_letter_of_the_text_has_a_token(reader) -> None:
+    letters = {letter for document in itertools.islice(documents(1), 3000) for letter in document.text}
+    assert all(
+        len(reader.encode(letter, add_special_tokens=False)) == 1
+        for letter in letters
+        if not letter.isascii()
+    )
+
+
+def test_what_the_assistant_says_counts_in_full(reader) -> None:
+    chat = Document([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}])
+    ids, weights = encode(reader, chat)
+    assert reader.decode(ids) == f"{BOS}{USER}Hi{ASSISTANT}Yes{EOS}"
+    heavy = [reader.decode([token]) for token, weight in zip(ids, weights, strict=True) if weight == 1.0]
+    light = [
+        reader.decode([token]) for token, weight in zip(ids, weights, strict=True) if weight == READ_WEIGHT
+    ]
+    assert "".join(heavy) == f"Yes{EOS}"
+    assert "".join(light) == f"{USER}Hi{ASSISTANT}"
+
+
+def test_windows_hold_whole_documents_and_weigh_no_padding(reader) -> None:
+    batches = windows(reader, documents(4), rows=3, length=200)
+    for ids, weights in itertools.islice(batches, 20):
+        assert ids.shape == weights.shape == (3, 200)
+        assert bool((ids[:, 0] == BOS_ID).all())
+        assert float(weights[ids == PAD_ID].sum()) == 0.0
+        assert bool((weights.sum(dim=1) > 0).all())
