@@ -13,4 +13,6 @@ def main() -> None:
         import sys
 
         sys.exit(f"abyssal: the command line needs {error.name}; install it with: pip install 'abyssal[cli]'")
+    except KeyboardInterrupt:  # the imports take long enough for somebody to change their mind
+        raise SystemExit(130) from None
     run()

@@ -11,6 +11,8 @@ from abyssal.gateway.upstreams.engine_request import DEEPEST, LONGEST_RUN, check
 from abyssal.wire.chat_request import parse_chat_request
 from abyssal.wire.errors import BadRequestError
 
+LONG_TOOL = {"type": "function", "function": {"name": "n", "description": "b" * LONGEST_RUN}}
+LOST_TOOL = {"type": "function", "function": {"name": "lose"}}
 TOOLS = [{"type": "function", "function": {"name": name, "parameters": {}}} for name in ("look", "find")]
 
 
@@ -40,13 +42,12 @@ def assistant_with(arguments: str) -> bytes:
         (body_of("a" * LONGEST_RUN), "unsupported_content"),
         (body_of("x" + " " * LONGEST_RUN), "unsupported_content"),
         (body_of("!" * LONGEST_RUN), "unsupported_content"),
-        (body_of(tools=[{"type": "function", "function": {"name": "n" * 9, "description": "b" * LONGEST_RUN}}]),
-         "unsupported_content"),
+        (body_of(tools=[LONG_TOOL]), "unsupported_content"),
         (body_of([{"type": "image_url", "image_url": {"url": "x"}}]), "unsupported_content"),
         (body_of(metadata=nested(DEEPEST + 1)), "nested_too_deeply"),
         (assistant_with("[" * (DEEPEST + 1) + "]" * (DEEPEST + 1)), "nested_too_deeply"),
         (assistant_with("{not json"), "invalid_value"),
-        (body_of(tools=TOOLS, tool_choice={"type": "function", "function": {"name": "lose"}}), "invalid_request"),
+        (body_of(tools=TOOLS, tool_choice=LOST_TOOL), "invalid_request"),
     ],
     ids=["over the context", "letters", "spaces", "signs", "in a tool", "image", "deep", "deep arguments",
          "arguments not json", "tool that is not there"],

@@ -17,6 +17,7 @@ from abyssal.gateway.upstreams.engine_request import check_for_engine, engine_bo
 from abyssal.gateway.upstreams.pool import Address
 from abyssal.gateway.upstreams.upstream import Profile, StreamFilter, Upstream
 from abyssal.wire.official_stream import UsageFolder
+from abyssal.wire.usage import TokenUsage
 
 _FINGERPRINT = re.compile(rb'("system_fingerprint"\s*:\s*")[^"]*')
 
@@ -24,6 +25,7 @@ _FIRST_DELTA = re.compile(rb'"delta":\{(\}?)')
 
 _answer = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _usage = msgspec.json.Decoder(dict[str, Any])
+_counts = msgspec.json.Decoder(TokenUsage)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -85,11 +87,13 @@ class _EngineFilter(UsageFolder):
 
 def official_usage(usage: msgspec.Raw) -> msgspec.Raw:
     """llama.cpp's usage with the official service's cache counts (hit + miss = prompt tokens)."""
+    try:
+        known = _counts.decode(usage)
+    except msgspec.ValidationError:
+        return usage  # not llama.cpp's
     counts = _usage.decode(usage)
-    details: dict[str, Any] = counts.get("prompt_tokens_details") or {}
-    hit: int = details.get("cached_tokens") or 0
-    counts["prompt_cache_hit_tokens"] = hit
-    counts["prompt_cache_miss_tokens"] = max(0, counts.get("prompt_tokens", 0) - hit)
+    counts["prompt_cache_hit_tokens"] = known.cached_tokens
+    counts["prompt_cache_miss_tokens"] = max(0, known.prompt_tokens - known.cached_tokens)
     return msgspec.Raw(_encode(counts))
 
 

@@ -38,7 +38,7 @@ def check_for_engine(request: ChatRequest, body: bytes, context: int) -> None:
     """Raise BadRequestError for what would crash or stall the engine; `context` is in tokens."""
     if len(body) > context * BYTES_PER_TOKEN:
         raise BadRequestError(
-            f"The request is {len(body)} bytes, far over this model's context of {context} tokens; send less.",
+            f"The request is {len(body)} bytes, far over the context of {context} tokens; send less.",
             param="messages",
             code="context_length_exceeded",
         )
