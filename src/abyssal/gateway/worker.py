@@ -98,7 +98,9 @@ class Worker:
             while gateway.caps.in_flight and self._loop.time() < deadline:
                 await asyncio.sleep(0.02)
             gateway.front.drain()
-            await asyncio.sleep(0.05)  # let last bytes and closings out
+            while gateway.front.busy and self._loop.time() < deadline:
+                await asyncio.sleep(0.02)  # a settled answer may still be on its way to a slow reader
+            await asyncio.sleep(0.05)  # let closings out
             gateway.close()
             await asyncio.sleep(0)
         self.stopped.set()

@@ -55,11 +55,11 @@ class Control:
         """A new snapshot when the database changed since the last look."""
         return await self._run(self._poll)
 
-    async def drain(self, live: list[str]) -> int:
-        """Move the journal into SQL; `live` names the writers at work."""
+    async def drain(self, live: Callable[[], list[str]]) -> int:
+        """Move the journal into SQL; `live` names the writers at work, on the control thread."""
         return await self._run(lambda: self._drain.step(live))
 
-    async def render_metrics(self, live: list[str]) -> bytes:
+    async def render_metrics(self, live: Callable[[], list[str]]) -> bytes:
         """The Prometheus text, with everything that is in the journal now."""
 
         def render() -> bytes:

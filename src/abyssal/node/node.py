@@ -77,7 +77,7 @@ class Node:
             self._runtime / "control.sock",
             version=__version__,
             models=[model.name for model in self._config.models],
-            metrics=lambda: self._control.render_metrics(self._writers()),
+            metrics=lambda: self._control.render_metrics(self._writers),
         )
         await self._backstage.start()
         self._publish(opened.snapshot)
@@ -111,7 +111,7 @@ class Node:
             await self._backstage.aclose()
         if self._opened:
             try:
-                await self._control.drain([])
+                await self._control.drain(list)
             except StoreUnavailableError as error:
                 _log.error("the journal stays, and the next start moves it into the database: %s", error)
         await self._control.close()
@@ -191,7 +191,7 @@ class Node:
     async def _follow(self) -> None:
         while True:
             try:
-                await self._control.drain(self._writers())
+                await self._control.drain(self._writers)
                 snapshot = await self._control.poll()
                 if snapshot is not None:
                     self._publish(snapshot)

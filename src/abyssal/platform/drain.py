@@ -32,13 +32,16 @@ class JournalDrain:
         self._open: dict[str, tuple[Path, Opened]] = {}
         self._pending: list[Settled] = []
 
-    def step(self, live: Iterable[str]) -> int:
-        """Move what is there; `live` names the writers that may still write. Gives the rows moved.
+    def step(self, live: Callable[[], Iterable[str]]) -> int:
+        """Move what is there; `live` tells which writers may still write. Gives the rows moved.
 
         Raises whatever the database raises; nothing is lost then, and the next step tries again.
         """
-        alive = set(live)
+        # Asked twice: a writer that dies after the first answer may have more segments than are found, one
+        # that began after it is in the second only. Only who is in neither is surely dead.
+        alive = set(live())
         found = segments(self._directory)
+        alive.update(live())
         begun = {(writer, number) for writer, number, path in found if has_begun(path)}
         moved = 0
         for _, _, path in found:

@@ -161,7 +161,7 @@ def has_begun(path: Path) -> bool:
     """Whether a segment holds a record."""
     try:
         with path.open("rb") as file:
-            return file.read(4) not in (b"", bytes(4))
+            return any(file.read(4))
     except FileNotFoundError:
         return False
 

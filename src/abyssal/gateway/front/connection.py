@@ -235,7 +235,7 @@ class HttpConnection(asyncio.Protocol):
         self._done()
 
     def abort(self) -> None:
-        self._closing = True
+        self._client_left()  # settled now: the transport tells only later that it is gone
         if self._transport is not None:
             self._transport.abort()
 
@@ -252,6 +252,11 @@ class HttpConnection(asyncio.Protocol):
         limits = front.limits
         self._deadline = front.now() + (limits.body if self._reader.midway else limits.idle)
         self._next_turn()
+
+    @property
+    def busy(self) -> bool:
+        """Whether the client waits for an answer, or for the rest of one."""
+        return self._exchange is not None or self._transport.get_write_buffer_size() > 0
 
     def close_when_idle(self) -> None:
         """Close now, or when the answer under way is complete."""

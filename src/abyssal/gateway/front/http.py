@@ -47,6 +47,11 @@ class HttpFront:
         for connection in tuple(self.connections):
             connection.close_when_idle()
 
+    @property
+    def busy(self) -> bool:
+        """Whether some client still waits for an answer, or for the rest of one."""
+        return any(connection.busy for connection in self.connections)
+
     def abort(self) -> None:
         """Cut every connection that is left."""
         for connection in tuple(self.connections):

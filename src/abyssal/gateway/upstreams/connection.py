@@ -260,7 +260,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if self._interim:
-            self._interim = False
+            self._interim = self._framed = False
             self._headers = []
         else:
             self._complete = True

@@ -34,6 +34,17 @@ _top_level = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
 
 
+class _CalledFunction(msgspec.Struct):
+    arguments: str = "{}"
+
+
+class _Call(msgspec.Struct):
+    function: _CalledFunction
+
+
+_call = msgspec.json.Decoder(_Call)
+
+
 def check_for_engine(request: ChatRequest, body: bytes, context: int) -> None:
     """Raise BadRequestError for what would crash or stall the engine; `context` is in tokens."""
     if len(body) > context * BYTES_PER_TOKEN:
@@ -96,10 +107,14 @@ def _tools(raw: msgspec.Raw) -> list[dict[str, Any]]:
 
 
 def _check_arguments(call: bytes, where: str) -> None:
-    function: dict[str, Any] = msgspec.json.decode(call, type=dict[str, Any]).get("function") or {}
-    arguments = function.get("arguments")
-    if not isinstance(arguments, str):
-        return
+    try:
+        arguments = _call.decode(call).function.arguments
+    except msgspec.ValidationError:
+        raise BadRequestError(
+            f"{where}: a call is {{id, type, function: {{name, arguments}}}}; check it.",
+            param=where,
+            code="invalid_value",
+        ) from None
     _check_depth(arguments.encode(), where)
     try:
         msgspec.json.decode(arguments)

@@ -88,7 +88,7 @@ class Upstream:
             body = replace_string(body, "model", exchange.upstream_model)
         if request.stream and self.profile.asks_usage:
             options = request.stream_options
-            if options is None and b'"stream_options"' not in body:
+            if options is None and b'"stream_options"' not in body and b"\\u00" not in body:
                 body = body.rstrip()[:-1] + _USAGE_OPTION
             elif options is None or not options.include_usage:
                 body = with_fields(body, stream_options={"include_usage": True})
