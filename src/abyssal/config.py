@@ -173,11 +173,9 @@ def default_config(environ: Mapping[str, str], *, model: str = BUNDLED_MODEL) ->
         names = dict.fromkeys((own_name, *CHAT_NAMES))
         models = tuple(Model(name=name, targets=(local,), owned_by="abyssal") for name in names)
         return Config(upstreams=(engine,), models=models)
-    cloud = DeepSeekUpstream(
-        name="deepseek",
-        api_key=Secret(key),
-        base_url=environ.get("DEEPSEEK_BASE_URL", "") or "https://api.deepseek.com",
-    )
+    base_url = environ.get("DEEPSEEK_BASE_URL", "") or "https://api.deepseek.com"
+    _check_base_url(base_url, "DEEPSEEK_BASE_URL")
+    cloud = DeepSeekUpstream(name="deepseek", api_key=_as_secret(key, "DEEPSEEK_API_KEY"), base_url=base_url)
     models = [Model(name=own_name, targets=(local,), owned_by="abyssal")]
     for name in CHAT_NAMES:
         official = _OFFICIAL.get(name, "deepseek-flash")
@@ -233,7 +231,7 @@ def parse_listen(text: str, where: str = "--listen") -> tuple[str, int]:
     """`HOST:PORT` (also `[::1]:PORT`) as host and port (0 to 65535; 0 chooses a free one)."""
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    if not colon or not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         raise ConfigurationError(f'{where}: "{text}" is not HOST:PORT; write for example 127.0.0.1:8000')
     return host, int(port)
 
@@ -249,16 +247,43 @@ def _upstream(item: Any, where: str, environ: Mapping[str, str]) -> Upstream:
     kinds = {str(cls.__struct_config__.tag): cls for cls in get_args(Upstream)}
     table: dict[str, Any] = item if isinstance(item, dict) else {}  # pyright: ignore[reportUnknownVariableType]
     kind: Any = table.get("kind")
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         said = "is missing" if kind is None else f"is {kind!r}"
         hint = _nearest(str(kind), list(kinds))
         raise ConfigurationError(f"{where}.kind: {said}; one of {', '.join(kinds)} is needed{hint}")
     upstream: Upstream = _convert(item, kinds[kind], where, environ)
-    if not isinstance(upstream, EngineUpstream) and not re.match(r"^https?://[^/\s]+", upstream.base_url):
-        raise ConfigurationError(
-            f'{where}.base_url: "{upstream.base_url}" is not an http:// or https:// address'
-        )
+    if not isinstance(upstream, EngineUpstream):
+        _check_base_url(upstream.base_url, f"{where}.base_url")
+        if upstream.ca_file:
+            _check_ca_file(upstream.ca_file, f"{where}.ca_file")
     return upstream
+
+
+_BASE_URL = re.compile(
+    r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?(?:/[!-~]*)?"
+)
+
+
+def _check_base_url(url: str, where: str) -> None:
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise ConfigurationError(f"{where}: a credential in an address is shown in logs; set api_key instead")
+    match = _BASE_URL.fullmatch(url)
+    if match is None or "?" in url or "#" in url or not 0 < int(match["port"] or 80) < 65536:
+        raise ConfigurationError(
+            f"{where}: {url!r} is not an http:// or https:// address of ASCII host, port and path; "
+            "write for example https://host:8000/v1"
+        )
+
+
+def _check_ca_file(path: str, where: str) -> None:
+    import ssl  # only those who set it wait for it
+
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{where}: {path} holds no certificates ({error.strerror or error}); name a PEM file"
+        ) from None
 
 
 def _convert(item: Any, cls: type[Any], where: str, environ: Mapping[str, str]) -> Any:
@@ -286,18 +311,28 @@ def _convert(item: Any, cls: type[Any], where: str, environ: Mapping[str, str]) 
 def _secret(value: Any, where: str, environ: Mapping[str, str]) -> Secret:
     match value:
         case str():
-            return Secret(value)
+            return _as_secret(value, where)
         case {"env": str() as name, **rest} if not rest:
             if not environ.get(name):
                 raise ConfigurationError(f"{where}: the environment variable {name} is not set")
-            return Secret(environ[name].strip())
+            return _as_secret(environ[name], f"{where}: the environment variable {name}")
         case {"file": str() as name, **rest} if not rest:
             try:
-                return Secret(Path(name).read_text().strip())
+                text = Path(name).read_text(encoding="utf-8", errors="replace")
             except OSError as error:
                 raise ConfigurationError(f"{where}: {name} cannot be read ({error.strerror})") from None
+            return _as_secret(text, f"{where}: {name}")
         case _:
             raise ConfigurationError(f'{where}: write a string, {{ env = "NAME" }} or {{ file = "PATH" }}')
+
+
+def _as_secret(text: str, where: str) -> Secret:
+    """A credential for a header line: one line of printable ASCII."""
+    text = text.strip()
+    if not re.fullmatch("[!-~]+", text):
+        what = "has blanks, line ends or characters outside ASCII" if text else "is empty"
+        raise ConfigurationError(f"{where}: the key {what}; give one line of printable ASCII, or no api_key")
+    return Secret(text)
 
 
 def _check_references(config: Config) -> None:

@@ -182,7 +182,7 @@ def test_a_database_that_fails_is_tried_again_and_nothing_is_removed(books: Book
     files = books.files
     books.store.fails = fails
     for _ in range(2):
-        with pytest.raises(OSError, match="database|connection"):
+        with pytest.raises(OSError, match=r"database|connection"):
             books.step("w")
     assert books.files == files
     books.store.fails = ""

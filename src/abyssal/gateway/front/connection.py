@@ -5,7 +5,8 @@
    noticed at once; past `READ_AHEAD` bytes it is not.
 3. A request that breaks the rules is answered when its turn comes, and the connection is closed.
 4. Deadlines are one number per connection that `tick` looks at once a second: no timer per request.
-5. What a client does not read is held up to `HOLD_BYTES`; then its upstream is paused.
+5. What a client does not read is held up to `HOLD_BYTES`; then its upstream is paused, and what it has
+   pipelined waits.
 """
 
 from __future__ import annotations
@@ -103,8 +104,8 @@ class HttpConnection(asyncio.Protocol):
             if self._ahead > _LINGER_BYTES:
                 self.abort()
             return
-        busy = self._exchange is not None
-        self._reader.feed(data, at_rest=not busy and not self._queue)
+        busy = self._exchange is not None or bool(self._queue)
+        self._reader.feed(data, at_rest=not busy)
         if busy:
             self._ahead += len(data)
             if self._ahead > READ_AHEAD and self._reading and self._queue:
@@ -125,6 +126,7 @@ class HttpConnection(asyncio.Protocol):
         self._paused_since = inf
         if self._exchange is not None and self._exchange.call is not None:
             self._exchange.call.resume()
+        self._next_turn()
 
     def tick(self, now: float) -> None:
         """Apply the deadlines at loop time `now`."""
@@ -156,14 +158,14 @@ class HttpConnection(asyncio.Protocol):
 
     def progressed(self) -> None:
         """Set the deadline for what is being read, unless an answer is under way."""
-        if self._exchange is None:
+        if self._exchange is None and not self._queue:
             front = self._front
             patience = front.limits.header if self._reader.in_head else front.limits.body
             self._deadline = front.now() + patience
 
     def expected(self) -> None:
         """The client waits for leave to send its body; behind another answer it has to wait on."""
-        if self._exchange is None:
+        if self._exchange is None and not self._queue:
             self._transport.write(heads.CONTINUE)
 
     def _next_turn(self) -> None:
@@ -171,7 +173,7 @@ class HttpConnection(asyncio.Protocol):
         if self._starting:
             return
         self._starting = True
-        while self._queue and self._exchange is None and not self._closing:
+        while self._queue and self._exchange is None and self._paused_since == inf and not self._closing:
             turn = self._queue.popleft()
             if isinstance(turn, ApiError):
                 self._start(Exchange(self._front.next_id(), self, b"", 0.0), False, False)
@@ -242,16 +244,18 @@ class HttpConnection(asyncio.Protocol):
     def _done(self) -> None:
         front = self._front
         self._exchange = None
-        self._ahead = 0
         if not self._keep_alive:
             self._linger()
             return
+        if self._queue:
+            self._next_turn()
+            return
+        self._ahead = 0
         if not self._reading:
             self._reading = True
             self._transport.resume_reading()
         limits = front.limits
         self._deadline = front.now() + (limits.body if self._reader.midway else limits.idle)
-        self._next_turn()
 
     @property
     def busy(self) -> bool:
@@ -268,6 +272,7 @@ class HttpConnection(asyncio.Protocol):
     def _linger(self) -> None:
         """Half-close, so that a client still sending can read its answer before the cut."""
         self._queue.clear()
+        self._ahead = 0
         if self._transport.is_closing() or not self._transport.can_write_eof():  # TLS has no half-close
             self._close()
             return

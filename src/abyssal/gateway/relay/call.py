@@ -211,7 +211,7 @@ class RelayCall:
             return
         stale = connection is not None and connection.reused and not fault.answered
         at_once = self._context.now() - self._exchange.started_at < _AT_ONCE
-        if stale and at_once and fault.code == "upstream_closed":
+        if stale and at_once and fault.taken is not True and fault.code == "upstream_closed":
             self._context.spawn(self._connect())
             return
         kind: type[ApiError] = UpstreamBrokenError

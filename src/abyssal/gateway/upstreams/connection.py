@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -26,12 +27,18 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class UpstreamFaultError(Exception):
-    """The upstream broke the exchange. `answered` says whether any byte of an answer had come."""
+    """The upstream broke the exchange. `answered` says whether any byte of an answer had come.
 
-    def __init__(self, message: str, *, code: str, answered: bool = False) -> None:
+    `taken` says whether the upstream may have got the whole request; None when the transport cannot tell.
+    """
+
+    def __init__(
+        self, message: str, *, code: str, answered: bool = False, taken: bool | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.answered = answered
+        self.taken = taken
 
 
 class Receiver(Protocol):
@@ -50,7 +57,7 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_answered", "_between_chunks", "_body_bytes", "_closed", "_complete", "_excess", "_framed",
         "_head_bytes", "_head_done", "_headers", "_interim", "_known", "_lasting", "_paused", "_receiver",
-        "_release", "_status", "_transport", "parser", "reused",
+        "_release", "_socket", "_status", "_taken", "_transport", "parser", "reused",
     )  # fmt: skip
 
     def __init__(self, release: Callable[[UpstreamConnection, bool], None]) -> None:
@@ -58,6 +65,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.parser = httptools.HttpResponseParser(self)
         self.reused = False
         self._transport: Any = None
+        self._socket: Any = None
+        self._taken: bool | None = None
         self._receiver: Receiver | None = None
         self._closed = False
         self._paused = False
@@ -112,6 +121,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
+        self._socket = transport.get_extra_info("socket")
+
+    def eof_received(self) -> bool:
+        if self._receiver is not None and self._socket is not None:
+            self._taken = _taken(self._transport, self._socket)
+        return False
 
     def data_received(self, data: bytes) -> None:
         receiver = self._receiver
@@ -213,11 +228,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _fail(self, message: str, code: str) -> None:
         receiver, self._receiver = self._receiver, None
-        answered = self._answered
+        answered, taken = self._answered, self._taken
+        if taken is None and self._socket is not None:
+            taken = True  # a reset does not tell
         self.close()
         self._release(self, False)
         if receiver is not None:
-            receiver.on_fault(UpstreamFaultError(message, code=code, answered=answered))
+            receiver.on_fault(UpstreamFaultError(message, code=code, answered=answered, taken=taken))
 
     # --- the parser's side ----------------------------------------------------------------------------
 
@@ -265,3 +282,22 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             self._complete = True
             self._lasting = self.parser.should_keep_alive()
+
+
+def _taken(transport: Any, connected: Any) -> bool | None:
+    """Whether the peer, which has just closed its side, had got all that was sent; None when unknown.
+
+    A FIN acknowledges all that its sender had taken before it (RFC 9293 §3.4, §3.10.7.4): what is still
+    unacknowledged when it is read, the peer never had.
+    """
+    if sys.platform != "linux":
+        return None
+    from fcntl import ioctl
+    from termios import TIOCOUTQ  # for a socket SIOCOUTQ: bytes that the peer has not acknowledged, tcp(7)
+
+    if transport.get_write_buffer_size():
+        return False
+    try:
+        return not any(ioctl(connected.fileno(), TIOCOUTQ, bytes(4)))
+    except OSError:
+        return None
