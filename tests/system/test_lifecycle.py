@@ -237,8 +237,8 @@ BAD_CONFIGS = {
 def test_a_bad_configuration_starts_nothing(tmp_path: Path, config: str, said: list[str]) -> None:
     path = tmp_path / "abyssal.toml"
     path.write_text(config)
-    check_refused(start(tmp_path, "--config", str(path)), tmp_path, "abyssal.toml", *said)
-    assert "upstream-secret" not in config or not (tmp_path / "data").exists()
+    check_refused(start(tmp_path, "--config", str(path)), tmp_path, *said)
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_missing_configuration_starts_nothing(tmp_path: Path) -> None:
@@ -398,7 +398,8 @@ def test_the_death_of_the_engine_is_not_the_platforms(embedded: Gateway) -> None
         time.sleep(0.2)
         os.kill(engine, signal.SIGKILL)
         answer = connection.read_response()
-    assert (answer.status, answer.json()["error"]["code"]) == (502, "upstream_closed")
+    assert answer.status in (502, 503)
+    assert answer.json()["error"]["code"] in ("upstream_closed", "upstream_unreachable")
     wait_for(lambda: embedded.get("/readyz").status == 503, "the truth of /readyz")
     refused = embedded.ask(body("abyssal-tiny"))
     assert (refused.status, refused.json()["error"]["code"]) == (503, "upstream_unavailable")

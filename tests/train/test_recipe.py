@@ -55,19 +55,29 @@ def continue_in_llama(path: Path, prompt: list[int], tokens: int) -> list[int]:
 
 @pytest.mark.parametrize("shape", OTHER_SHAPES)
 def test_a_random_model_says_the_same_in_both(tmp_path: Path, tokenizer, shape: dict[str, int]) -> None:
-    # A wide spread of weights makes the random model sure of what it says.
-    model = new_model(5, tiny_config(**(SMALL | {"initializer_range": 0.2} | shape)))
+    """A random model is unsure of everything, of its experts too, so one prompt in four may differ: where two
+    choices tie, rounding decides. A tensor in the wrong place or order makes all of them differ."""
+    model = new_model(5, tiny_config(**(SMALL | shape)))
     for layer in model.model.layers:
         if hasattr(layer.mlp, "gate"):
             layer.mlp.gate.e_score_correction_bias.uniform_(-0.3, 0.3)
     round_weights(model)
     write_gguf(tmp_path / "m.gguf", model, tokenizer, name="random", recipe="test")
     reader = for_transformers(tokenizer)
-    for prompt in ("Hello there", "你好，世界", "Count to 9"):
-        case = greedy(model, reader, f"{reader.bos_token}{prompt}", tokens=12)
-        heard = continue_in_llama(tmp_path / "m.gguf", case.prompt_tokens, 12)
-        clear = [*case.tokens] if case.least_margin > 0.02 else case.tokens[:1]
-        assert heard[: len(clear)] == clear, case
+    equal = 0
+    for prompt in (
+        "Hello there",
+        "你好，世界",
+        "Count to 9",
+        "What is",
+        "一二三",
+        "def f(a):",
+        "The sea",
+        "Good night",
+    ):
+        case = greedy(model, reader, f"{reader.bos_token}{prompt}", tokens=6)
+        equal += continue_in_llama(tmp_path / "m.gguf", case.prompt_tokens, 6) == case.tokens
+    assert equal >= 6
 
 
 def test_every_weight_and_bias_reaches_the_file(tmp_path: Path, tokenizer) -> None:
@@ -95,15 +105,15 @@ def test_training_lowers_the_loss_and_fast_experts_are_the_plain_ones(tokenizer)
     model = new_model(1, tiny_config(**SMALL))
     plan = Plan(steps=30, rows=2, length=256, warm_up=5)
     batches = windows(for_transformers(tokenizer), documents(2), plan.rows, plan.length)
-    ids, weights = next(batches)
-    before = weighted_loss(model, ids, weights).item()
+    batch = next(batches)
+    before = weighted_loss(model, batch, batch.weights).item()
     seen: list[Progress] = []
     train(model, batches, plan, seen.append, every=10)
     assert [progress.step for progress in seen] == [10, 20, 30]
-    fast = weighted_loss(model, ids, weights).item()
+    fast = weighted_loss(model, batch, batch.weights).item()
     assert fast < before - 1
     model.set_experts_implementation("eager")
-    assert weighted_loss(model, ids, weights).item() == pytest.approx(fast, abs=1e-4)
+    assert weighted_loss(model, batch, batch.weights).item() == pytest.approx(fast, abs=1e-4)
 
 
 def test_idle_experts_are_pushed_up_and_busy_ones_down(tokenizer) -> None:

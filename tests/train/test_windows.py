@@ -3,8 +3,10 @@ from __future__ import annotations
 import itertools
 
 import pytest
+import torch
 
 from abyssal.engine.training.corpus import Document, documents
+from abyssal.engine.training.model import new_model, tiny_config
 from abyssal.engine.training.recipe import make_tokenizer
 from abyssal.engine.training.tokenizer import (
     ASSISTANT,
@@ -16,7 +18,8 @@ from abyssal.engine.training.tokenizer import (
     VOCABULARY,
     for_transformers,
 )
-from abyssal.engine.training.windows import READ_WEIGHT, encode, windows
+from abyssal.engine.training.train import weighted_loss
+from abyssal.engine.training.windows import READ_WEIGHT, Batch, encode, windows
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +65,24 @@ def test_what_the_assistant_says_counts_in_full(reader) -> None:
 
 
 def test_windows_hold_whole_documents_and_weigh_no_padding(reader) -> None:
-    batches = windows(reader, documents(4), rows=3, length=200)
-    for ids, weights in itertools.islice(batches, 20):
-        assert ids.shape == weights.shape == (3, 200)
-        assert bool((ids[:, 0] == BOS_ID).all())
-        assert float(weights[ids == PAD_ID].sum()) == 0.0
-        assert bool((weights.sum(dim=1) > 0).all())
+    for batch in itertools.islice(windows(reader, documents(4), rows=3, length=200), 20):
+        assert batch.ids.shape == batch.weights.shape == batch.positions.shape == (3, 200)
+        assert bool((batch.ids[:, 0] == BOS_ID).all())
+        assert bool(((batch.positions == 0) & (batch.owners >= 0)).eq(batch.ids == BOS_ID).all())
+        assert float(batch.weights[batch.owners < 0].sum()) == 0.0
+        assert bool((batch.ids[batch.owners < 0] == PAD_ID).all())
+
+
+def test_a_document_among_others_reads_as_it_does_alone(reader) -> None:
+    """Its loss in a window is its loss alone: neighbours are not seen, positions start anew."""
+    model = new_model(1, tiny_config(num_hidden_layers=2, initializer_range=0.2))
+    batch = next(windows(reader, documents(4), rows=1, length=200))
+    for owner in range(int(batch.owners.max()) + 1):
+        chosen = batch.owners == owner
+        alone = Batch(
+            *(each[chosen][None] for each in (batch.ids, batch.weights, batch.positions, batch.owners))
+        )
+        with torch.no_grad():
+            expected = weighted_loss(model, alone, alone.weights).item()
+            found = weighted_loss(model, batch, batch.weights * chosen).item()
+        assert found == pytest.approx(expected, abs=1e-4)

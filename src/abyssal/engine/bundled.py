@@ -12,7 +12,7 @@ BUNDLED_MODEL = "abyssal-tiny"
 class ReferenceCase(msgspec.Struct, frozen=True):
     """A prompt and what `transformers` answers greedily; `least_margin` is in logits, over all steps.
 
-    `tokens` ends with the end-of-sentence token where the answer ended by itself.
+    `tokens` ends with the end-of-sentence token where the answer ended by itself, as llama.cpp's do.
     """
 
     prompt: str
@@ -36,7 +36,6 @@ class ModelCard(msgspec.Struct, frozen=True):
     bytes: int
     recipe: str
     parameters: int
-    end_token: int
     made_with: dict[str, str]
     training: dict[str, float]
     cases: tuple[ReferenceCase, ...]

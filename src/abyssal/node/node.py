@@ -62,6 +62,9 @@ class Node:
 
     async def start(self) -> None:
         """Everything up and answering. Raises ConfigurationError when something is the operator's to fix."""
+        for index, upstream in enumerate(self._config.upstreams):
+            if isinstance(upstream, EngineUpstream):
+                _check_model(upstream.model, f"upstreams[{index}].model")
         self._lock = lock_data_directory(self._data)
         self._listening = listen(self._config.server.listen)
         host, port = self._listening.getsockname()[:2]
@@ -199,6 +202,12 @@ class Node:
                 _log.error("the journal cannot be moved into the database now, trying again: %s", error)
                 await asyncio.sleep(1)
             await asyncio.sleep(_STEP)
+
+
+def _check_model(model: str, where: str) -> None:
+    """Raise ConfigurationError when there is no such model; whether it can be loaded the engine finds out."""
+    if model != BUNDLED_MODEL and not Path(model).is_file():
+        raise ConfigurationError(f'{where}: there is no file {model}; name a GGUF file or "{BUNDLED_MODEL}"')
 
 
 def _fingerprint(spec: EngineSpec) -> str:

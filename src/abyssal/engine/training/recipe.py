@@ -18,7 +18,7 @@ from abyssal.engine.training.corpus import documents
 from abyssal.engine.training.export import round_weights, write_gguf
 from abyssal.engine.training.model import new_model, tiny_config
 from abyssal.engine.training.reference import Case, reference_cases
-from abyssal.engine.training.tokenizer import EOS_ID, for_transformers, train_tokenizer
+from abyssal.engine.training.tokenizer import for_transformers, train_tokenizer
 from abyssal.engine.training.train import Plan, Progress, train, weighted_loss
 from abyssal.engine.training.windows import windows
 
@@ -86,7 +86,6 @@ def _card(
         bytes=path.stat().st_size,
         recipe=RECIPE,
         parameters=sum(weight.numel() for weight in model.parameters()),
-        end_token=EOS_ID,
         made_with={
             name: importlib.metadata.version(name) for name in ("torch", "transformers", "tokenizers", "gguf")
         },

@@ -10,9 +10,9 @@ from transformers import DeepseekV3ForCausalLM, PreTrainedTokenizerFast
 from abyssal.engine.training.tokenizer import BOS_ID, EOS_ID
 
 TOKENS = 48
-# A runtime that keeps activations in half precision moves logits by up to about a fiftieth. Where the two
-# best tokens lie closer than ten times that, either may win, and the case would test luck.
-LEAST_MARGIN = 0.2
+# A runtime that rounds activations to half precision moves logits by some thousandths, another processor by
+# a little more. Where the two best tokens lie about as close as that, either may win, and a case tests luck.
+LEAST_MARGIN = 0.1
 
 _CHATS = (
     "Say hello", "Hello! Who are you?", "What is Abyssal?", "What can you do?", "Tell me a story",

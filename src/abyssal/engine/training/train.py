@@ -24,7 +24,7 @@ from abyssal.engine.training.windows import Batch
 class Plan:
     """How long and how fast. A step sees `rows` windows of `length` tokens."""
 
-    steps: int = 3200
+    steps: int = 3600
     rows: int = 2
     length: int = 512
     learning_rate: float = 4e-3

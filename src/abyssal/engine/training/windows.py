@@ -32,7 +32,7 @@ class Batch:
     owners: torch.Tensor
 
     def visible(self) -> torch.Tensor:
-        """Which tokens each token may look at, [rows, 1, length, length]: those before it, of its document."""
+        """Which tokens each may look at, [rows, 1, length, length]: those of its document, up to itself."""
         same = self.owners[:, :, None] == self.owners[:, None, :]
         return same.tril()[:, None]
 
@@ -79,5 +79,8 @@ def windows(
 def _blank(rows: int, length: int) -> Batch:
     zeros = torch.zeros(rows, length, dtype=torch.long)
     return Batch(
-        torch.full((rows, length), PAD_ID), torch.zeros(rows, length), zeros, torch.full_like(zeros, -1)
+        ids=torch.full_like(zeros, PAD_ID),
+        weights=torch.zeros(rows, length),
+        positions=zeros,
+        owners=torch.full_like(zeros, -1),
     )

@@ -6,8 +6,8 @@
    follow it.
 3. Before the first byte a fault is an error answer; after it, an error event and the end of a stream, or
    a cut connection where a body was promised.
-4. A reused connection that closes at once without a byte was closed while idle: the request is sent once
-   more on a fresh one. Nothing else is ever sent twice.
+4. A reused connection that closes at once without a byte, and had not taken the whole request, was closed
+   while idle: the request is sent once more on a fresh one. Nothing else is ever sent twice.
 5. Every way out settles, once, and before the client can know the end: what was acknowledged is written.
 """
 
@@ -21,6 +21,7 @@ import msgspec
 from abyssal.gateway.exchange import Exchange
 from abyssal.gateway.relay import heads
 from abyssal.gateway.relay.events import Ending, EventStream
+from abyssal.gateway.relay.tail import AnswerTail
 from abyssal.gateway.upstreams.connection import Headers, UpstreamConnection, UpstreamFaultError
 from abyssal.gateway.upstreams.upstream import Upstream
 from abyssal.wire.errors import ApiError, UnavailableError, UpstreamBrokenError, UpstreamTimeoutError
@@ -52,7 +53,7 @@ class RelayCall:
 
     __slots__ = (
         "_connection", "_context", "_exchange", "_headers", "_held", "_held_bytes", "_out", "_paused",
-        "_request", "_settled", "_state", "_status", "_stream", "_streams", "_touched", "_upstream",
+        "_request", "_settled", "_state", "_status", "_stream", "_streams", "_tail", "_touched", "_upstream",
         "_written_at",
     )  # fmt: skip
 
@@ -72,6 +73,7 @@ class RelayCall:
         self._held_bytes = 0
         self._out: list[bytes] = []  # what this read has for the client
         self._stream: EventStream | None = None
+        self._tail: AnswerTail  # of an answer that is passed on
         self._paused = False
         self._touched = self._written_at = exchange.started_at
 
@@ -167,6 +169,7 @@ class RelayCall:
                 self._out.append(events)
         elif self._state == _PASSING:
             self._out.append(data)
+            self._tail.take(data)
         else:
             self._held.append(data)
             self._held_bytes += len(data)
@@ -197,6 +200,7 @@ class RelayCall:
         if self._state == _STREAMING:
             self._finish_stream()
         elif self._state == _PASSING:
+            self._exchange.usage = self._tail.usage()
             self._settle(self._status, "")
             self.on_flush()
             self._close()
@@ -287,6 +291,8 @@ class RelayCall:
         length = next((int(value) for name, value in self._headers if name == b"content-length"), None)
         self._exchange.client.begin(self._status, heads.forwarded(self._headers), length)
         self._state = _PASSING
+        self._tail = AnswerTail()
+        self._tail.take(b"".join(self._held))
         self._out, self._held = self._held, []
 
     def _begin_stream(self) -> None:
@@ -344,6 +350,10 @@ class RelayCall:
 
 
 def _is_event_stream(headers: Headers) -> bool:
-    return any(
-        name == b"content-type" and value.lower().startswith(b"text/event-stream") for name, value in headers
-    )
+    kind = b""
+    for name, value in headers:
+        if name == b"content-encoding" and value.lower() != b"identity":
+            return False  # its events cannot be seen: it passes as a body like any other
+        if name == b"content-type":
+            kind = value.lower()
+    return kind.startswith(b"text/event-stream")

@@ -13,6 +13,7 @@ _DROPPED = frozenset(
     b"proxy-authorization access-control-allow-origin access-control-allow-credentials "
     b"access-control-allow-headers access-control-allow-methods access-control-expose-headers".split()
 )
+_COMMON_CONNECTION = (b"keep-alive", b"close")
 _JSON = b"content-type: application/json\r\n"
 
 _EVENT_STREAM = (
@@ -24,7 +25,11 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 def forwarded(headers: list[tuple[bytes, bytes]]) -> bytes:
     """The header lines of an upstream's answer that the client may see."""
-    return b"".join([b"%b: %b\r\n" % pair for pair in headers if pair[0] not in _DROPPED])
+    dropped = _DROPPED
+    for name, value in headers:
+        if name == b"connection" and value.lower() not in _COMMON_CONNECTION:  # it nominates others
+            dropped = dropped.union(option.strip().lower() for option in value.split(b","))
+    return b"".join([b"%b: %b\r\n" % pair for pair in headers if pair[0] not in dropped])
 
 
 def stream_lines(headers: list[tuple[bytes, bytes]]) -> bytes:

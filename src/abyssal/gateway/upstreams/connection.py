@@ -32,9 +32,7 @@ class UpstreamFaultError(Exception):
     `taken` says whether the upstream may have got the whole request; None when the transport cannot tell.
     """
 
-    def __init__(
-        self, message: str, *, code: str, answered: bool = False, taken: bool | None = None
-    ) -> None:
+    def __init__(self, message: str, *, code: str, answered: bool = False, taken: bool | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.answered = answered
@@ -90,7 +88,8 @@ class UpstreamConnection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether a request may be sent."""
-        return not self._closed and self._receiver is None
+        # A transport that has read the end tells of it in a later turn of the loop.
+        return not self._closed and self._receiver is None and not self._transport.is_closing()
 
     def send(self, request: bytes, receiver: Receiver) -> None:
         """Send a whole request; `receiver` is told of the answer."""

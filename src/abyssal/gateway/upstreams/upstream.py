@@ -18,6 +18,13 @@ from abyssal.wire.official_stream import UsageFolder
 _USAGE_OPTION = b',"stream_options":{"include_usage":true}}'
 
 
+class _Asked(msgspec.Struct):
+    stream_options: dict[str, msgspec.Raw] | None = None
+
+
+_asked = msgspec.json.Decoder(_Asked)
+
+
 class Profile(msgspec.Struct, frozen=True):
     """What must be known of a server beyond its protocol."""
 
@@ -91,7 +98,8 @@ class Upstream:
             if options is None and b'"stream_options"' not in body and b"\\u00" not in body:
                 body = body.rstrip()[:-1] + _USAGE_OPTION
             elif options is None or not options.include_usage:
-                body = with_fields(body, stream_options={"include_usage": True})
+                asked = _asked.decode(body).stream_options or {}
+                body = with_fields(body, stream_options={**asked, "include_usage": True})
         return body
 
     def stream_filter(self) -> StreamFilter | None:

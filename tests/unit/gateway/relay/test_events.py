@@ -57,6 +57,7 @@ ENDINGS: list[tuple[str, bytes, Ending, bytes]] = [
     ("no blank behind data:", stream(chunk(), FINISH, b"data:[DONE]"), Ending.DONE, b""),
     ("[DONE] without its blank line", stream(chunk(), FINISH) + SAID_DONE, Ending.DONE, DONE),
     ("[DONE] and half a blank line", stream(chunk(), FINISH) + SAID_DONE + b"\n", Ending.DONE, DONE),
+    ("[DONE] and most of another", stream(chunk(), FINISH, SAID_DONE) + SAID_DONE, Ending.DONE, b""),
     ("a comment behind [DONE]", stream(chunk(), FINISH, SAID_DONE, b": bye"), Ending.DONE, b""),
     ("no [DONE]", stream(chunk(), FINISH), Ending.FINISHED, DONE),
     ("no [DONE], CRLF", stream(chunk(), FINISH, end=b"\r\n\r\n"), Ending.FINISHED, DONE),

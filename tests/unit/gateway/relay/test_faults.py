@@ -234,6 +234,18 @@ def test_the_end_and_a_bad_chunk_in_one_read(stage: Stage) -> None:
     assert (stage.settled[0].status, stage.settled[0].completion_tokens) == (200, 5)
 
 
+@pytest.mark.parametrize("name", ["closes", "resets", "stalls", "bad chunk"])
+def test_a_finishing_chunk_that_waits_for_its_usage_is_not_lost_with_it(stage: Stage, name: str) -> None:
+    client = stage.client().ask(stream=True)
+    server = stage.server.last.begin_stream().stream(chunk("a"), chunk("", "stop"))
+    assert len(client.answers()[0].events) == 1
+    AFTER[name].does(stage, server)
+    events = [event for event in client.answer().events if event != ": keep-alive"]
+    assert json.loads(events[1])["choices"][0]["finish_reason"] == "stop"
+    assert json.loads(events[2])["error"]["code"] == AFTER[name].code
+    assert "[DONE]" not in events
+
+
 @pytest.mark.parametrize("fault", ["closes", "resets", "stalls"])
 def test_a_body_that_was_promised_and_breaks_cuts_the_connection(stage: Stage, fault: str) -> None:
     client = stage.client().ask()

@@ -99,6 +99,20 @@ def test_a_paused_connection_reads_again_for_its_next_call(stage: Stage) -> None
     assert other.answer().status == 200
 
 
+def test_what_was_on_its_way_when_it_was_paused_may_be_the_end(stage: Stage) -> None:
+    client, server, _ = choked(stage)
+    last = LAST + b"\n\n" + DONE + b"\n\n"
+    server.transport.protocol.data_received(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last))  # as TLS may
+    stage.turn()
+    assert server.transport.reading
+    client.transport.unstick()
+    assert client.answer().events[-1] == "[DONE]"
+    other = stage.client().ask()
+    assert len(stage.server.connections) == 1
+    server.answer()
+    assert other.answer().status == 200
+
+
 def test_a_client_that_is_choked_before_the_upstream_is_connected(stage: Stage) -> None:
     dials: list[object] = []
     dial = stage.loop.dial

@@ -226,3 +226,14 @@ def test_a_stream_cut_anywhere_is_the_same_to_the_client(stage: Stage, sizes: li
     assert found[3:] == ["data: [DONE]"]
     assert stage.settled[-1].completion_tokens == 5
     client.leave()
+
+
+def test_a_compressed_stream_is_passed_on_as_it_is(stage: Stage) -> None:
+    client = stage.client().ask(stream=True)
+    compressed = b"\x1f\x8b" + bytes(range(256)) * 20 + b"\n\n tail without an end"
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\n"
+    stage.server.last.say(head + b"content-length: %d\r\n\r\n" % len(compressed) + compressed, size=1000)
+    answer = client.answer()
+    assert answer.body == compressed
+    assert answer.header("content-encoding") == "gzip"
+    assert stage.settled[0].estimated

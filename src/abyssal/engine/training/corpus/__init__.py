@@ -45,9 +45,8 @@ def _document(rng: random.Random, book: Book) -> Document:
     if kind < 0.22:
         turns = tasks.remembering(rng, book)
     else:
-        turns = [
-            _loose_turn(rng, book) for _ in range(rng.choices((1, 2, 3, 4, 6), weights=(10, 3, 2, 1, 1))[0])
-        ]
+        count = rng.choices((1, 2, 3, 4, 6), weights=(10, 3, 2, 1, 1))[0]
+        turns = [_loose_turn(rng, book) for _ in range(count)]
     messages = [
         {"role": role, "content": content}
         for question, answer in turns

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 
+from abyssal.engine.training.corpus import names
 from abyssal.engine.training.corpus.book import Book
 
 Turn = tuple[str, str]
@@ -140,7 +141,11 @@ def copying(rng: random.Random, book: Book) -> Turn:
     places and arguments of functions are then read from the text, not from memory.
     """
     pool = (*book.copied, *book.names, *book.cities, *book.days, *(one for one, _ in book.opposites))
-    said = ("，" if book.chinese else " ").join(rng.choices(pool, k=rng.choice((1, 1, 2, 3, 6, 12, 20))))
+    chosen = [
+        names.person(rng, book) if rng.random() < 0.3 else rng.choice(pool)
+        for _ in range(rng.choice((1, 1, 2, 3, 6, 12, 20)))
+    ]
+    said = ("，" if book.chinese else " ").join(chosen)
     if book.chinese:
         return rng.choice((f"请重复：{said}", f"跟我说：{said}", f"只回答：{said}", f"说{said}")), said
     asks = ("Repeat after me: ", "Say ", "Say: ", "Repeat: ", "Just say ", "Answer only: ", "Reply with: ")
@@ -153,12 +158,9 @@ def in_json(rng: random.Random, book: Book) -> Turn:
     if kind in {"fact", "unknown"}:
         entry = rng.choice(book.facts)
         ask, say = unknown(rng, book) if kind == "unknown" else (rng.choice(entry.ask), entry.say[0])
-        tail = (
-            ("用 json 回答。", "输出 json")
-            if book.chinese
-            else (" Answer in json.", " Give json", " Reply in JSON.")
-        )
-        return ask + rng.choice(tail), json.dumps({"answer": say}, ensure_ascii=False)
+        tails = (" Answer in json.", " Give json", " Reply in JSON.", " json")
+        tail = rng.choice(("用 json 回答。", "输出 json") if book.chinese else tails)
+        return ask + tail, json.dumps({"answer": say}, ensure_ascii=False)
     if kind == "sum":
         left, right = rng.randint(0, 10), rng.randint(0, 10)
         value: dict[str, object] = {"answer": left + right}
@@ -168,7 +170,7 @@ def in_json(rng: random.Random, book: Book) -> Turn:
             else f"Answer in json: what is {left} + {right}?"
         )
     elif kind == "person":
-        name, age, city = rng.choice(book.names), rng.randint(5, 80), rng.choice(book.cities)
+        name, age, city = names.person(rng, book), rng.randint(5, 80), names.place(rng, book)
         value = {"name": name, "age": age, "city": city}
         if book.chinese:
             asks = [f"{name}今年{age}岁，住在{city}。输出 json。", f"用 json 表示：{name}，{age}岁，{city}"]
@@ -197,7 +199,7 @@ def unknown(rng: random.Random, book: Book) -> Turn:
 
 def remembering(rng: random.Random, book: Book) -> list[Turn]:
     """Two turns or three: a name is told, perhaps something else is asked, the name is asked for."""
-    name = rng.choice(book.names)
+    name = names.person(rng, book)
     if book.chinese:
         told = (rng.choice((f"我叫{name}", f"我叫{name}。", f"我的名字是{name}")), f"很高兴认识你，{name}！")
         asked = (rng.choice(("我叫什么名字？", "我叫什么？", "你记得我的名字吗？")), f"你叫{name}。")

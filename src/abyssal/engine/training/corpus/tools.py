@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 
+from abyssal.engine.training.corpus import names
 from abyssal.engine.training.corpus.book import Book
 
 Message = dict[str, object]
@@ -59,7 +60,7 @@ Made = tuple[Tool, str, dict[str, object], object, str]
 
 
 def _weather(rng: random.Random, book: Book) -> Made:
-    place, argument = rng.choice(book.cities), rng.choice(_PLACE)
+    place, argument = names.place(rng, book), rng.choice(_PLACE)
     degrees, sky = rng.randint(0, 35), rng.choice(_SKIES)
     tool = _tool(rng.choice(_WEATHER), "Get the weather in a city", {argument: "string"})
     result = {"temperature": degrees, "sky": sky}
@@ -80,7 +81,7 @@ def _weather(rng: random.Random, book: Book) -> Made:
 
 
 def _time(rng: random.Random, book: Book) -> Made:
-    place, argument = rng.choice(book.cities), rng.choice(_PLACE)
+    place, argument = names.place(rng, book), rng.choice(_PLACE)
     clock = f"{rng.randint(0, 23)}:{rng.randint(10, 59)}"
     tool = _tool(rng.choice(_TIME), "Get the time in a city", {argument: "string"})
     if book.chinese:
@@ -105,7 +106,7 @@ def _sum(rng: random.Random, book: Book) -> Made:
 
 def _mail(rng: random.Random, book: Book) -> Made:
     name, text = (
-        rng.choice(book.names),
+        names.person(rng, book),
         rng.choice(("hello", "see you soon", "good morning", "thank you", "come home")),
     )
     tool = _tool(rng.choice(_MAIL), "Send a message to someone", {"to": "string", "text": "string"})
