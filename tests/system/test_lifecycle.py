@@ -115,7 +115,7 @@ def test_an_answer_that_outlasts_the_grace_is_cut_and_counted(
             assert server.process is not None
             server.process.send_signal(signal.SIGINT)
             assert server.process.wait(5) == 0
-            assert 0.4 < time.monotonic() - began
+            assert time.monotonic() - began > 0.4
             stream.read_all()
         scripted.requests[0].wait_closed()
     row = usage_rows(tmp_path)[call_ids(scripted)[0]]

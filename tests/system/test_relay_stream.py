@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 
@@ -43,7 +44,7 @@ def test_a_stream_adds_no_wait_of_its_own(gateway: Gateway, model: str) -> None:
         for _ in range(20):
             connection.read_until(b'"content":"x"')
             arrivals.append(time.monotonic() - began)
-    waits = sorted(late - early for early, late in zip(arrivals, arrivals[1:], strict=False))
+    waits = sorted(late - early for early, late in itertools.pairwise(arrivals))
     assert 0.01 < waits[len(waits) // 2] < 0.035
 
 
