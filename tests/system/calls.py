@@ -100,19 +100,25 @@ class Gateway:
         return usage_rows(self.server.data)
 
     def settled(self, call_id: str, timeout: float = 5.0) -> dict[str, Any]:
-        """The row of a call, once it is there."""
-        return wait_for(lambda: self.usage().get(call_id), f"usage of {call_id}", timeout)
+        """The row of a call, once it is there; asking for metrics moves the journal at once."""
+
+        def found() -> dict[str, Any] | None:
+            self.get("/metrics")
+            return usage_rows(self.server.data, call_id).get(call_id)
+
+        return wait_for(found, f"usage of {call_id}", timeout)
 
     def settlement(self, answer: WireResponse) -> dict[str, Any]:
         """The row of an answered call."""
         return self.settled(answer.header("x-request-id") or "")
 
 
-def usage_rows(data: Path) -> dict[str, dict[str, Any]]:
-    """The usage table of a data directory by id, read by another process than its owner."""
+def usage_rows(data: Path, call_id: str | None = None) -> dict[str, dict[str, Any]]:
+    """The usage table of a data directory by id, or one row; read by another process than its owner."""
+    where, values = ("", ()) if call_id is None else (" WHERE id = ?", (call_id,))
     with closing(sqlite3.connect(f"file:{data / 'abyssal.db'}?mode=ro", uri=True)) as database:
         database.row_factory = sqlite3.Row
-        rows = [dict(row) for row in database.execute("SELECT * FROM usage")]
+        rows = [dict(row) for row in database.execute("SELECT * FROM usage" + where, values)]
     return {row["id"]: row for row in rows}
 
 

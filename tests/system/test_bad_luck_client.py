@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable
@@ -63,13 +64,12 @@ def test_leaving_in_the_middle_of_a_stream_is_settled_with_what_came(
 
 def test_leaving_after_the_usage_came_is_settled_with_it(gateway: Gateway) -> None:
     usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-    last = '{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":%s}' % str(usage).replace(
-        "'", '"'
-    )
+    choice = {"index": 0, "delta": {}, "finish_reason": "stop"}
+    last = json.dumps({"choices": [choice], "usage": usage})
     gateway.upstream.enqueue(Answer.events([f"data: {last}\n\n"]).stalled(after_events=1))
     with gateway.connect() as connection:
         connection.send(gateway.request(body("official", stream=True)))
-        connection.read_until(b'"stop"')
+        connection.read_until(b"total_tokens")
     row = gateway.settled(gateway.upstream.requests[-1].header("x-request-id") or "")
     assert (row["prompt_tokens"], row["completion_tokens"], row["estimated"]) == (3, 2, 0)
 

@@ -12,10 +12,14 @@ from abyssal.testing import UPSTREAM_KEY, Answer
 from .calls import Gateway, body
 
 ODD = (
-    b'{ "messages" :[ {"role":"user","content":"\xe4\xbd\xa0\\u597d \\/ \\u0000 1e5"} ],\n\t"seed":  12345678901234567890,'
-    b'"temperature":1.0E-0, "model"\n: "%b" , "x_unknown": {"model":null,"b":[1,2,{}]},"top_p":0.10 }  \n'
+    b'{ "messages" :[ {"role":"user","content":"\xe4\xbd\xa0\\u597d \\/ \\u0000 1e5"} ],\n'
+    b'\t"seed":  12345678901234567890,"temperature":1.0E-0, "model"\n: "%b" , '
+    b'"x_unknown": {"model":null,"b":[1,2,{}]},"top_p":0.10 }  \n'
 )
-SPACED = b'\n\n{"id":"x", "choices" : [ ],\t"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}, "n":1.50e1}\n '
+SPACED = (
+    b'\n\n{"id":"x", "choices" : [ ],\t"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}, '
+    b'"n":1.50e1}\n '
+)
 
 
 def test_a_body_that_need_not_change_is_sent_as_it_came(gateway: Gateway) -> None:

@@ -51,11 +51,13 @@ def test_a_stream_adds_no_wait_of_its_own(gateway: Gateway, model: str) -> None:
 def test_an_official_stream_is_passed_on_byte_for_byte(gateway: Gateway) -> None:
     stream = (
         b": keep-alive\n\n"
-        b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":null,"reasoning_content":""}}],"usage":null}\n\n'
+        b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":null,"reasoning_content":""}}],'
+        b'"usage":null}\n\n'
         b'data:{"choices": [{"index":0,"delta":{"content":"\xe4\xbd\xa0","reasoning_content":null}}]}\n\n'
         b": keep-alive\n\n"
-        b'event: message\nid: 7\ndata: {"choices":[{"index":0,"delta":{"content":"\xff"},"finish_reason":null}],\ndata: "x":1}\n\n'
-        b'data: {"choices":[{"index":0,"delta":{"content":""},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":2}}\n\n'
+        b'event: message\nid: 7\ndata: {"choices":[{"index":0,"delta":{"content":"\xff"}}],\ndata: "x":1}\n\n'
+        b'data: {"choices":[{"index":0,"delta":{"content":""},"finish_reason":"stop"}],'
+        b'"usage":{"prompt_tokens":5,"completion_tokens":2}}\n\n'
         b"data: [DONE]\n\n"
     )
     wire = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n" + stream

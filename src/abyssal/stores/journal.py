@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 import struct
@@ -26,6 +27,8 @@ import msgspec
 from abyssal.stores.records import Opened, Record, Refused, Settled
 
 SEGMENT_BYTES = 4 * 1024 * 1024
+_log = logging.getLogger("abyssal.stores")
+
 _HEADER = struct.Struct("<II")
 _SUFFIX = ".seg"
 
@@ -65,19 +68,19 @@ class JournalWriter:
 
     @property
     def has_room(self) -> bool:
-        """Whether calls may still be opened: False while the last quarter of a segment is all there is.
+        """Whether calls may still be opened: False while the second half of a segment is all there is.
 
-        That quarter is kept for the ends of calls that are under way, so that a full disk refuses new
-        calls and loses no old one.
+        That half (12 000 records) is kept for the ends of calls that are under way, so that a full disk
+        refuses new calls and loses no old one.
         """
-        return self._spare is not None or (self._map is not None and self._at < self._size * 3 // 4)
+        return self._spare is not None or (self._map is not None and self._at < self._size // 2)
 
     def prepare(self) -> None:
         """Open the next segment ahead of need, off the hot path; call it now and then.
 
         Raises JournalFullError; what is open goes on working.
         """
-        if self._spare is None and (self._map is None or self._at > self._size // 2):
+        if self._spare is None and (self._map is None or self._at >= self._size // 2):
             number = self._number + (self._map is not None)
             self._spare = (number, self._open(number))
 
@@ -149,7 +152,12 @@ class SegmentReader:
                     break
                 start += 8 + length
                 self._at += 8 + length
-                yield _decode(payload)
+                try:
+                    yield _decode(payload)
+                except msgspec.MsgspecError as error:  # whole, but not of this version
+                    _log.error(
+                        "%s: a record of %d bytes is unknown and skipped: %s", self.path, length, error
+                    )
             if start == 0:
                 return
 

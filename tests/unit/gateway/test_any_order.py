@@ -163,5 +163,5 @@ def check_answers(client: Client) -> None:
             assert error["message"]
 
 
-AnyOrder.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+AnyOrder.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
 TestAnyOrder = AnyOrder.TestCase

@@ -34,7 +34,7 @@ def journal(stage: Stage, tmp_path: Path) -> FullDisk:
 
 
 def fill(stage: Stage, journal: FullDisk) -> None:
-    """Make calls until the last quarter of the last segment is all there is."""
+    """Make calls until the second half of the last segment is all there is."""
     while journal.has_room:
         client = stage.client().ask()
         stage.server.last.answer()

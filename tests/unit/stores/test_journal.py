@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -134,14 +137,14 @@ def test_closing_takes_an_unused_segment_along(tmp_path: Path) -> None:
     assert segments(tmp_path) == []
 
 
-def test_has_room_keeps_the_last_quarter_for_ends(tmp_path: Path) -> None:
+def test_has_room_keeps_the_second_half_for_ends(tmp_path: Path) -> None:
     writer = JournalWriter(tmp_path, "w", segment_bytes=4096)
     assert not writer.has_room
     writer.prepare()
     assert writer.has_room
     while writer.has_room:
         writer.append(one())
-    assert writer._at >= 3072
+    assert writer._at >= 2048
     writer.prepare()
     assert writer.has_room
     writer.close()
@@ -237,3 +240,23 @@ def test_records_across_the_size_of_a_read(tmp_path: Path) -> None:
 def test_no_record_shows_a_secret_field() -> None:
     for kind in (Opened, Settled, Refused):
         assert not {"key", "digest", "authorization", "body", "content"} & set(kind.__struct_fields__)
+
+
+def test_a_record_of_another_version_is_skipped_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A whole record that cannot be decoded must not stop everything behind it for ever."""
+    foreign = msgspec.msgpack.encode(["?", 1, 2])
+    writer = JournalWriter(tmp_path, "w", segment_bytes=4096)
+    writer.append(one())
+    assert writer._map is not None
+    record = struct.pack("<II", len(foreign), zlib.crc32(foreign)) + foreign
+    writer._map[writer._at : writer._at + len(record)] = record
+    writer._at += len(record)
+    writer.append(one())
+    ((_, _, path),) = segments(tmp_path)
+    reader = SegmentReader(path)
+    assert len(list(reader.read())) == 2
+    assert "unknown and skipped" in caplog.text
+    reader.close()
+    writer.close()

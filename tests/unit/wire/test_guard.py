@@ -85,7 +85,7 @@ def is_ambiguous(members: Pairs) -> bool:
     return cased or any(keys.count(name) > 1 for name in NAMES)
 
 
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=150)
 @given(pairs(), st.sampled_from((b"", b" ", b"\r\n\t")))
 def test_a_body_is_refused_exactly_when_a_key_that_is_read_is_ambiguous(members: Pairs, gap: bytes) -> None:
     body = body_of(members, gap)
@@ -102,7 +102,7 @@ def test_a_body_is_refused_exactly_when_a_key_that_is_read_is_ambiguous(members:
         GUARD.check(body)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=120)
 @given(pairs())
 def test_whoever_reads_an_accepted_body_reads_the_same_values(members: Pairs) -> None:
     body = body_of(members)

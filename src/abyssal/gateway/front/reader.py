@@ -156,8 +156,7 @@ class RequestReader:
             return  # how much of it belongs to the request that is being read is not known
         self._wire_bytes += len(data)
         if self._wire_bytes - self._body_bytes > rules.MAX_HEAD_BYTES * 2 + self._body_bytes:
-            bad = BadRequestError("The chunks carry more framing than body.", code="bad_framing")
-            self._fail(_too_large() if self.in_head else bad)
+            self._fail(_too_large() if self.in_head else _overframed())
 
     def _read_past_upgrade(self, rest: bytes) -> None:
         if self._next is None:
@@ -281,6 +280,10 @@ class RequestReader:
 
     def on_message_complete(self) -> None:
         self._between = True
+        if self._te is not None and self._begun == 1 and self._aligned:  # all of it is in this read
+            framing = rules.chunk_framing(self._fed)
+            if framing > rules.MAX_HEAD_BYTES + self._body_bytes:
+                raise _overframed()
         if self._parser.should_upgrade() and (self._length or self._te is not None) and not self._body:
             return  # the parser skips this body: `_read_past_upgrade` does not
         self._complete()
@@ -294,6 +297,10 @@ class RequestReader:
         if self._known.judged is None:
             self._learn(exchange)
         self._sink.took(exchange, self._keep_alive, self._http10)
+
+
+def _overframed() -> BadRequestError:
+    return BadRequestError("The chunks carry more framing than body.", code="bad_framing")
 
 
 class NextId(Protocol):

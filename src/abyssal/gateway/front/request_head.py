@@ -68,6 +68,19 @@ def check_transfer_encoding(value: bytes, version: str) -> None:
         raise NotImplementedByServerError("Only the transfer coding `chunked` is known here.")
 
 
+def chunk_framing(message: bytes) -> int:
+    """Bytes of size lines, extensions included, in the first `message`, chunked and whole (RFC 9112 §7.1)."""
+    start = message.index(b"\r\n\r\n", len(message) - len(message.lstrip(b"\r\n"))) + 4
+    framing = 0
+    while True:
+        end = message.index(b"\n", start)
+        framing += end - start
+        size = int(message[start:end].partition(b";")[0], 16)
+        if size == 0:
+            return framing
+        start = end + 1 + size + 2
+
+
 def check_length(length: int, most: int) -> None:
     """Raise PayloadTooLargeError when `length` bytes are over `most`."""
     if length > most:

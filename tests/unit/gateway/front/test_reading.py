@@ -80,7 +80,7 @@ def requests(draw: st.DrawFn) -> bytes:
     return line + b"\r\n" + fields + b"\r\n" + body
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=250)
 @given(st.lists(requests(), min_size=1, max_size=6), st.data())
 def test_cuts_do_not_matter(sent: list[bytes], data: st.DataObject) -> None:
     together = b"".join(sent)
@@ -244,3 +244,18 @@ def test_calls_whose_heads_are_alike_keep_their_own_bodies(stage: Stage, apart: 
     ]
     assert contents == list("01234")
     assert len({one.header("x-request-id") for one in client.answers()}) == 5
+
+
+@pytest.mark.parametrize("line", [b"0" * 40_960 + b"2", b"2;" + b"x" * 40_000, b"2" + b" " * 40_000])
+def test_a_size_line_longer_than_any_head_is_refused(line: bytes) -> None:
+    request = CHUNKED + line + b"\r\nhi\r\n0\r\n\r\n"
+    for behind in (b"", b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"):
+        assert read(request + behind) == [400]
+
+
+@pytest.mark.parametrize("before", [b"", b"\r\n", b"\r\n\r\n"])
+def test_what_follows_a_chunked_body_is_not_its_framing(before: bytes) -> None:
+    small = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+    told = read(before + CHUNKED + b"2;a=b\r\nhi\r\n00\r\nX: y\r\n\r\n" + small * 3000)
+    assert len(told) == 3001
+    assert all(isinstance(one, tuple) for one in told)

@@ -177,7 +177,7 @@ def arrivals(draw: st.DrawFn) -> tuple[bytes, list[bytes]]:
     return data, [piece for piece in pieces if piece]
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=250)
 @given(arrivals(), st.booleans())
 def test_however_a_stream_is_cut_the_client_and_the_ledger_get_the_same(
     arrival: tuple[bytes, list[bytes]], folding: bool

@@ -99,7 +99,7 @@ def answers(draw: st.DrawFn) -> bytes:
     return head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n" + trailer + b"\r\n"
 
 
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=120)
 @given(st.lists(answers(), min_size=1, max_size=5), st.data())
 def test_cuts_do_not_matter(given_answers: list[bytes], data: st.DataObject) -> None:
     wire = Wire()
