@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from abyssal.testing import Answer, RawConnection, RunningServer, ScriptedUpstream
+from abyssal.testing import UPSTREAM_KEY, Answer, RawConnection, RunningServer, ScriptedUpstream
 
 from .calls import Gateway, body, chunks, events, table, text_of, upstream, usage_rows, wait_for
 
@@ -208,29 +208,27 @@ def check_refused(result: subprocess.CompletedProcess[str], tmp_path: Path, *sai
     assert not [line for line in _processes() if str(tmp_path) in line]
 
 
+# One of each kind; the configuration's own tests have the others.
 BAD_CONFIGS = {
     "unknown key": ('[server]\nlistn = "127.0.0.1:0"', ["server.listn", 'did you mean "listen"?']),
-    "unknown table": ("[sever]\n", ["sever", '"server"']),
-    "wrong type": ('[server]\nworkers = "two"', ["server.workers"]),
-    "out of range": ("[limits]\nconcurrency = 0", ["limits.concurrency"]),
     "no such upstream": (
-        table("[[models]]", name="a") + 'targets = [{ upstream = "opn" }]\n' + upstream("open", "http://127.0.0.1:1"),
+        table("[[models]]", name="a")
+        + 'targets = [{ upstream = "opn" }]\n'
+        + upstream("open", "http://127.0.0.1:1"),
         ["models[0].targets[0].upstream", 'did you mean "open"?'],
     ),
-    "no such kind": (upstream("open", "http://127.0.0.1:1", kind="opnai"), ["upstreams[0].kind", '"openai"']),
-    "not an address": (upstream("open", "127.0.0.1:1"), ["upstreams[0].base_url"]),
     "no authority file": (upstream("open", "https://127.0.0.1:1", ca_file="/nowhere/ca.pem"), ["ca.pem"]),
     "no key in the environment": (
-        upstream("open", "http://127.0.0.1:1").replace('"upstream-secret"', '{ env = "NOT_THERE" }'),
+        upstream("open", "http://127.0.0.1:1").replace(f'"{UPSTREAM_KEY}"', '{ env = "NOT_THERE" }'),
         ["upstreams[0].api_key", "NOT_THERE"],
     ),
-    "not TOML": ("[server\n", ["TOML"]),
     "no such model file": (
         table("[[upstreams]]", name="e", kind="engine", model="/nowhere/x.gguf")
-        + table("[[models]]", name="a") + 'targets = [{ upstream = "e" }]\n',
-        ["/nowhere/x.gguf"],
+        + table("[[models]]", name="a")
+        + 'targets = [{ upstream = "e" }]\n',
+        ["upstreams[0].model", "/nowhere/x.gguf"],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("config", "said"), BAD_CONFIGS.values(), ids=BAD_CONFIGS)
@@ -246,9 +244,7 @@ def test_a_missing_configuration_starts_nothing(tmp_path: Path) -> None:
     check_refused(result, tmp_path, "none.toml")
 
 
-@pytest.mark.parametrize(
-    "key", ["short", "sk-with spaces in it 0123456789", "sk-ünicode-0123456789-0123456789"]
-)
+@pytest.mark.parametrize("key", ["short", "sk-with spaces in it 0123456789"])
 def test_a_bad_first_key_starts_nothing(tmp_path: Path, key: str) -> None:
     result = start(tmp_path, environ={"ABYSSAL_API_KEY": key})
     check_refused(result, tmp_path, "ABYSSAL_API_KEY")
@@ -263,7 +259,7 @@ def test_a_port_in_use_starts_nothing(tmp_path: Path, config_file: Path) -> None
     check_refused(result, tmp_path, address, "--listen")
 
 
-@pytest.mark.parametrize("listen", ["8000", "127.0.0.1:99999", "192.0.2.1:0", "nowhere.invalid:0"])
+@pytest.mark.parametrize("listen", ["127.0.0.1:99999", "192.0.2.1:0", "nowhere.invalid:0"])
 def test_an_address_that_is_none_of_ours_starts_nothing(
     tmp_path: Path, config_file: Path, listen: str
 ) -> None:

@@ -62,6 +62,7 @@ class ScriptedConnection(asyncio.Protocol):
         self._timer: asyncio.Handle | None = None
         self._paused = False
         self._ending = False
+        self._lost = False
         self._target = b""
         self._headers: list[tuple[str, str]] = []
         self._body: list[bytes] = []
@@ -72,8 +73,9 @@ class ScriptedConnection(asyncio.Protocol):
         return self._playing
 
     def abort(self) -> None:
-        """Drop the connection at once."""
-        self._transport.abort()
+        """Drop the connection at once; harmless when it is gone."""
+        if not self._lost:  # asyncio tells a transport that is aborted after its end of the end again
+            self._transport.abort()
 
     # asyncio's callbacks
 
@@ -82,6 +84,7 @@ class ScriptedConnection(asyncio.Protocol):
         self._number = self._stage.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
         self._peer_left()
         self._stage.closed(self)
 
@@ -211,7 +214,7 @@ class ScriptedConnection(asyncio.Protocol):
         if not self._transport.is_closing() and sock.family != getattr(socket, "AF_UNIX", None):
             # A zero linger time makes close() send RST and forget what is unsent (SO_LINGER in socket(7)).
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._transport.abort()
+        self.abort()
 
     def _refuse(self, error: str) -> None:
         self._stage.protocol_error(self._number, error)

@@ -155,7 +155,8 @@ class RequestReader:
         if self._begun > self._aligned:
             return  # how much of it belongs to the request that is being read is not known
         self._wire_bytes += len(data)
-        if self._wire_bytes - self._body_bytes > rules.MAX_HEAD_BYTES * 2 + self._body_bytes:
+        most = rules.MAX_HEAD_BYTES * 2 if self.in_head else rules.MAX_HEAD_BYTES + self._head_bytes
+        if self._wire_bytes - self._body_bytes > most + self._body_bytes:
             self._fail(_too_large() if self.in_head else _overframed())
 
     def _read_past_upgrade(self, rest: bytes) -> None:
@@ -280,8 +281,12 @@ class RequestReader:
 
     def on_message_complete(self) -> None:
         self._between = True
-        if self._te is not None and self._begun == 1 and self._aligned:  # all of it is in this read
-            framing = rules.chunk_framing(self._fed)
+        if self._te is not None:
+            if self._begun == 1 and self._aligned:  # all of it is in this read
+                framing = rules.chunk_framing(self._fed)
+            else:
+                framing = self._wire_bytes + len(self._fed) * (not self._begun)
+                framing -= self._head_bytes + self._body_bytes
             if framing > rules.MAX_HEAD_BYTES + self._body_bytes:
                 raise _overframed()
         if self._parser.should_upgrade() and (self._length or self._te is not None) and not self._body:
