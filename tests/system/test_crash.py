@@ -31,6 +31,7 @@ class Load:
         self._gateway = gateway
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._loop, args=[n]) for n in range(THREADS)]
+        self.began_at = len(gateway.upstream.requests)
         self.answered: dict[str, float] = {}
         """Ids of calls that were read to their end, with the time of it."""
         self.refused: list[WireResponse] = []
@@ -80,18 +81,31 @@ def answer_to(request: ReceivedRequest) -> Answer:
     return Answer.chat("word").delayed(0.002)
 
 
-@pytest.fixture
-def crashing(tmp_path: Path) -> Iterator[Gateway]:
-    """A gateway that will be killed; what is left of it is swept up."""
+@pytest.fixture(scope="module")
+def gateway_to_kill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with ScriptedUpstream(default=answer_to, keep=200_000) as scripted:
-        server = RunningServer(upstream("open", scripted.base_url), tmp_path / "data")
-        with server:
+        config = upstream("open", scripted.base_url)
+        with RunningServer(config, tmp_path_factory.mktemp("crash") / "data") as server:
             yield Gateway(server, scripted)
 
 
+@pytest.fixture
+def crashing(gateway_to_kill: Gateway) -> Gateway:
+    """A gateway that will be killed; started again here if the case before left it dead."""
+    process = gateway_to_kill.server.process
+    if process is None or process.poll() is not None:
+        gateway_to_kill.server.start()
+    gateway_to_kill.upstream.default = answer_to
+    return gateway_to_kill
+
+
 def check_books(gateway: Gateway, load: Load) -> dict[str, dict[str, object]]:
-    """Each answered call has its row, with what it used; each call that the upstream got has one too."""
-    asked = {request.header("x-request-id") or "" for request in gateway.upstream.requests}
+    """Each answered call has its row, with what it used; each call that the upstream got has one too.
+
+    Gives the rows of `load`.
+    """
+    requests = gateway.upstream.requests[load.began_at :]
+    asked = {request.header("x-request-id") or "" for request in requests}
     rows = wait_for(
         lambda: rows if asked <= set(rows := gateway.usage()) else None, "a row of every call", timeout=10
     )
@@ -100,10 +114,9 @@ def check_books(gateway: Gateway, load: Load) -> dict[str, dict[str, object]]:
         assert (row["status"], row["code"], row["estimated"]) == (200, "", 0), row
         assert row["completion_tokens"] > 0
     assert set(load.answered) <= asked
-    assert len(asked) == len(gateway.upstream.requests)  # nothing was asked twice
-    cut = [row for call_id, row in rows.items() if call_id not in load.answered]
-    assert len(cut) <= 3 * THREADS
-    return rows
+    assert len(asked) == len(requests)  # nothing was asked twice
+    assert len(asked - set(load.answered)) <= 3 * THREADS
+    return {call_id: rows[call_id] for call_id in asked}
 
 
 def codes(rows: dict[str, dict[str, object]]) -> set[object]:

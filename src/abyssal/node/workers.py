@@ -128,3 +128,5 @@ class WorkerProcess:
             if self._stopping:
                 return
             await self._spawn()
+            if self._stopping:
+                self.kill()  # it was told to drain before there was anything to tell

@@ -108,7 +108,8 @@ class ScriptedConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._paused = False
         if self._timer is None:
-            self._go_on()
+            # Not at once: asyncio's selector transport loses its connection twice if it is closed in here.
+            self._timer = self._loop.call_soon(self._go_on)
 
     # httptools' callbacks
 
