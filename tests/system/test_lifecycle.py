@@ -329,6 +329,3 @@ def _refused(gateway: Gateway) -> bool:
 def _processes() -> list[str]:
     listing = subprocess.run(["ps", "-A", "-o", "args="], capture_output=True, text=True, check=True)
     return [line for line in listing.stdout.splitlines() if "abyssal" in line and "pytest" not in line]
-
-
-# --- the embedded engine ------------------------------------------------------------------------------
