@@ -139,6 +139,12 @@ class Gateway:
         else:
             self.upstreams[message.name].available = message.ready
 
+    def sweep(self) -> None:
+        """Apply deadlines to clients and let go of upstream connections that idled; once a second."""
+        self.front.sweep()
+        for upstream in self.upstreams.values():
+            upstream.pool.sweep()
+
     def gauges(self) -> Gauges:
         """What this worker holds at the moment."""
         pools = [upstream.pool.statistics() for upstream in self.upstreams.values()]

@@ -73,7 +73,7 @@ class Worker:
         assert gateway is not None
         if self.stopped.is_set():
             return
-        gateway.front.sweep()
+        gateway.sweep()
         try:
             gateway.journal.prepare()
         except JournalFullError as error:

@@ -55,13 +55,14 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_answered", "_between_chunks", "_body_bytes", "_closed", "_complete", "_excess", "_framed",
         "_head_bytes", "_head_done", "_headers", "_interim", "_known", "_lasting", "_paused", "_receiver",
-        "_release", "_socket", "_status", "_taken", "_transport", "parser", "reused",
+        "_release", "_socket", "_status", "_taken", "_transport", "parser", "reused", "sweeps",
     )  # fmt: skip
 
     def __init__(self, release: Callable[[UpstreamConnection, bool], None]) -> None:
         self._release = release
         self.parser = httptools.HttpResponseParser(self)
         self.reused = False
+        self.sweeps = 0  # that found it idle
         self._transport: Any = None
         self._socket: Any = None
         self._taken: bool | None = None

@@ -11,6 +11,11 @@ import msgspec
 from abyssal.gateway.upstreams.connection import UpstreamConnection, UpstreamFaultError
 
 
+# Many servers (llama.cpp, uvicorn and so vLLM) end an idle connection after 5 s. A request that is sent at
+# that moment is lost, so connections are let go before.
+_MOST_SWEEPS = 3
+
+
 class Address(msgspec.Struct, frozen=True):
     """Where an upstream listens: a Unix socket's `path`, or `host` and `port` (with TLS or not)."""
 
@@ -42,6 +47,7 @@ class ConnectionPool:
             connection = idle.pop()
             if connection.usable:
                 connection.reused = True
+                connection.sweeps = 0
                 return connection
         return None
 
@@ -82,6 +88,15 @@ class ConnectionPool:
                 connection.close()
             elif connection in self._idle:
                 self._idle.remove(connection)
+
+    def sweep(self) -> None:
+        """Cut what has been idle for `_MOST_SWEEPS` calls of this, one a second."""
+        for connection in tuple(self._idle):
+            connection.sweeps += 1
+            if connection.sweeps > _MOST_SWEEPS:
+                self._idle.remove(connection)
+                self._open.discard(connection)
+                connection.close()
 
     def statistics(self) -> tuple[int, int]:
         """Connections open and idle."""
