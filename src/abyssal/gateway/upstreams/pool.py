@@ -10,7 +10,6 @@ import msgspec
 
 from abyssal.gateway.upstreams.connection import UpstreamConnection, UpstreamFaultError
 
-
 # Many servers (llama.cpp, uvicorn and so vLLM) end an idle connection after 5 s. A request that is sent at
 # that moment is lost, so connections are let go before.
 _MOST_SWEEPS = 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..stage import Stage
+from tests.unit.gateway.stage import Stage
 
 
 def test_a_connection_that_idles_is_cut_and_one_in_use_is_not(stage: Stage) -> None:
