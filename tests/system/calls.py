@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sqlite3
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from math import nan
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from abyssal.testing import (
     UPSTREAM_KEY,
@@ -42,11 +46,14 @@ def body(model: str, said: str = "hi", **fields: object) -> bytes:
 
 
 class Gateway:
-    """A running server and the upstream behind it."""
+    """A running server and the upstream behind it; `listener` is where a test plays upstream itself."""
 
-    def __init__(self, server: RunningServer, upstream: ScriptedUpstream) -> None:
+    def __init__(
+        self, server: RunningServer, upstream: ScriptedUpstream, listener: socket.socket | None = None
+    ) -> None:
         self.server = server
         self.upstream = upstream
+        self._listener = listener
 
     def request(self, content: bytes, *, key: str = "", headers: Iterable[str] = ()) -> bytes:
         """The bytes of a chat call."""
@@ -68,6 +75,14 @@ class Gateway:
         with self.connect() as connection:
             connection.send(self.request(content, key=key, headers=headers))
             return connection.read_response()
+
+    def accept(self) -> socket.socket:
+        """The gateway's next connection to the upstream that the test plays; TimeoutError after 5 seconds."""
+        assert self._listener is not None
+        self._listener.settimeout(5.0)
+        connection, _ = self._listener.accept()
+        connection.settimeout(5.0)
+        return connection
 
     def ask_together(self, calls: Mapping[str, tuple[bytes, Answer]]) -> dict[str, WireResponse]:
         """Calls and what the upstream answers each, all at once; `calls` are by what their message says."""
@@ -93,7 +108,8 @@ class Gateway:
 
     def worker_pids(self) -> list[int]:
         """The processes that serve connections."""
-        return [pid for pid in self.server.child_pids() if b"abyssal.gateway.worker" in _command(pid)]
+        running = commands()
+        return [pid for pid in self.server.child_pids() if "abyssal.gateway.worker" in running.get(pid, "")]
 
     def usage(self) -> dict[str, dict[str, Any]]:
         """The usage table by id, as it is now."""
@@ -152,19 +168,32 @@ def text_of(parts: Iterable[Mapping[str, Any]], field: str = "content") -> str:
     return "".join(delta.get(field) or "" for delta in deltas)
 
 
+needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")
+
+
 def open_files(pid: int) -> int:
-    """Descriptors that a process holds (Linux)."""
+    """Descriptors that a process holds (see `needs_proc`)."""
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident memory of a process (Linux)."""
+    """Resident memory of a process (see `needs_proc`)."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
-        return b""
+def commands() -> dict[int, str]:
+    """The command lines of all processes, by process id."""
+    proc = Path("/proc")
+    if not (proc / "self/cmdline").exists():
+        listing = subprocess.run(["ps", "-A", "-o", "pid=,args="], capture_output=True, text=True, check=True)
+        rows = [line.split(None, 1) for line in listing.stdout.splitlines()]
+        return {int(row[0]): row[1] for row in rows if len(row) == 2}
+    found: dict[int, str] = {}
+    for entry in proc.iterdir():
+        if entry.name.isdecimal():
+            with suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+                found[int(entry.name)] = (
+                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
+    return found

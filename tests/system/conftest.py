@@ -14,8 +14,15 @@ from .calls import Gateway, table, upstream
 
 @pytest.fixture(scope="package")
 def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """Models: `open` and `official` are patient, `hasty` and `silent` give up, `closed` listens to nobody."""
-    with socket.socket() as unused, ScriptedUpstream(models=("upstream-model",)) as scripted:
+    """Models: `open` and `official` are patient, `hasty` and `silent` give up, `closed` listens to nobody.
+
+    `played` is answered by the test itself, see `Gateway.accept`.
+    """
+    with (
+        socket.socket() as unused,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        ScriptedUpstream(models=("upstream-model",)) as scripted,
+    ):
         unused.bind(("127.0.0.1", 0))
         url = scripted.base_url
         config = (
@@ -24,12 +31,13 @@ def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway
             + upstream("official", url, kind="deepseek")
             + upstream("hasty", url, first_byte_timeout=0.3, idle_timeout=0.3)
             + upstream("silent", url, first_byte_timeout=2.0, idle_timeout=2.0)
+            + upstream("played", f"http://127.0.0.1:{listener.getsockname()[1]}")
             + upstream("closed", f"http://127.0.0.1:{unused.getsockname()[1]}")
             + table("[[models]]", name="upstream-model")
             + 'targets = [{ upstream = "open" }]\n'
         )
         with RunningServer(config, tmp_path_factory.mktemp("gateway")) as server:
-            yield Gateway(server, scripted)
+            yield Gateway(server, scripted, listener)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from abyssal.testing import Answer, RawConnection, ReceivedRequest
 
-from .calls import Gateway, body, open_files, resident_bytes, wait_for
+from .calls import Gateway, body, needs_proc, open_files, resident_bytes, wait_for
 
 MIB = 1024 * 1024
 LEAVE: dict[str, Callable[[RawConnection], None]] = {
@@ -86,6 +86,7 @@ def test_leaving_behind_pipelined_calls_asks_the_upstream_for_none_of_them(gatew
     assert len(gateway.upstream.requests) == before + 1
 
 
+@needs_proc
 def test_a_thousand_leavings_leave_nothing_behind(gateway: Gateway) -> None:
     (worker,) = gateway.worker_pids()
     chance = random.Random(1)
@@ -137,6 +138,7 @@ def test_a_thousand_leavings_leave_nothing_behind(gateway: Gateway) -> None:
     assert gateway.ask(body("open")).status == 200
 
 
+@needs_proc
 def test_a_client_that_does_not_read_slows_the_upstream_and_is_closed(gateway: Gateway) -> None:
     (worker,) = gateway.worker_pids()
     before = resident_bytes(worker)
@@ -165,6 +167,7 @@ def test_a_slow_reader_gets_every_byte(gateway: Gateway) -> None:
         assert connection.read_until(b"[DONE]").count(b"Q") == 8000 * 1500
 
 
+@needs_proc
 def test_pipelined_calls_of_a_client_that_does_not_read_are_not_piled_up(gateway: Gateway) -> None:
     (worker,) = gateway.worker_pids()
     gateway.upstream.default, echo = (
@@ -183,6 +186,7 @@ def test_pipelined_calls_of_a_client_that_does_not_read_are_not_piled_up(gateway
     wait_for(lambda: gateway.metric("abyssal_calls_in_flight") == 0, "end of all calls")
 
 
+@needs_proc
 def test_pipelined_calls_wait_in_the_network_and_not_in_memory(gateway: Gateway) -> None:
     """A client that sends ever more calls and reads their answers: few are taken in ahead of their turn."""
     (worker,) = gateway.worker_pids()

@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from abyssal.testing import Answer, RunningServer, ScriptedUpstream, WireResponse
+from abyssal.testing.processes import group_members
 from abyssal.testing.received import ReceivedRequest
 from abyssal.wire.errors import ProtocolError
 
@@ -83,9 +85,13 @@ def answer_to(request: ReceivedRequest) -> Answer:
 
 @pytest.fixture(scope="module")
 def gateway_to_kill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with ScriptedUpstream(default=answer_to, keep=200_000) as scripted:
-        config = upstream("open", scripted.base_url)
-        with RunningServer(config, tmp_path_factory.mktemp("crash") / "data") as server:
+    """What is killed cannot remove its temporary files: they go where this fixture removes them."""
+    with (
+        tempfile.TemporaryDirectory(prefix="abyssal-") as temporary,
+        ScriptedUpstream(default=answer_to, keep=200_000) as scripted,
+    ):
+        config, data = upstream("open", scripted.base_url), tmp_path_factory.mktemp("crash") / "data"
+        with RunningServer(config, data, environ={"TMPDIR": temporary}) as server:
             yield Gateway(server, scripted)
 
 
@@ -157,15 +163,14 @@ def test_everything_killed_at_once_loses_no_answer(crashing: Gateway) -> None:
 
 def test_a_killed_control_process_takes_its_children_along_and_loses_no_answer(crashing: Gateway) -> None:
     server = crashing.server
-    children = server.child_pids()
-    assert children
+    assert group_members(server.pid) == [server.pid, *server.child_pids()]
     with Load(crashing) as load:
         load.wait_answers(300)
         crashing.upstream.default = lambda request: answer_to(request).dripped(40, 0.01)
         time.sleep(0.3)
         server.kill()
         killed_at = time.monotonic()
-        wait_for(lambda: not any(_alive(pid) for pid in children), "end of the children", timeout=20)
+        wait_for(lambda: not group_members(server.pid), "end of the children", timeout=20)
         assert load.heard_after(killed_at + 0.5)  # streams under way were finished
         assert {answer.status for answer in load.refused} <= {503}, load.refused[:3]
     server.start()
@@ -314,10 +319,3 @@ def _ask_until_refused(gateway: Gateway, model: str) -> list[WireResponse]:
                 if answer.status != 200:
                     return answers
                 answers.append(answer)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False

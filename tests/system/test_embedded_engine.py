@@ -7,13 +7,12 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from abyssal.testing import RunningServer, ScriptedUpstream
 
-from .calls import Gateway, body, chunks, events, table, text_of, wait_for
+from .calls import Gateway, body, chunks, commands, events, table, text_of, wait_for
 
 READYZ = b"GET /readyz HTTP/1.1\r\nHost: gateway\r\n\r\n"
 ENGINE = (
@@ -98,6 +97,7 @@ def test_the_engines_stream_is_whole(embedded: Gateway) -> None:
 
 
 def _engine_pid(gateway: Gateway) -> int:
+    running = commands()
     found = [pid for pid in gateway.server.child_pids() if pid not in gateway.worker_pids()]
-    (engine,) = [pid for pid in found if b"abyssal.engine" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    (engine,) = [pid for pid in found if "abyssal.engine" in running.get(pid, "")]
     return engine

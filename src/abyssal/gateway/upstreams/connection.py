@@ -2,7 +2,8 @@
 
 1. One request at a time. The receiver is told of the head, of body pieces, of the end of each read, and
    then either of the answer's end or of what broke.
-2. A connection is reused only when its answer ended cleanly and nothing followed it.
+2. A connection is reused only when its request was sent whole, its answer ended cleanly and nothing
+   followed it.
 3. An answer without a length ends with the connection (RFC 9112 §6.3).
 4. An answer whose head was judged before and that came whole in one read is recognised, not parsed
    (`wire.head_template`); so is a chunk that came alone.
@@ -204,9 +205,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _finish(self) -> None:
         receiver, self._receiver = self._receiver, None
-        keep = not self._excess and not self._closed and self._lasting
+        unread = self._transport.get_write_buffer_size()  # of the request: it was answered too early
+        keep = not self._excess and not self._closed and self._lasting and not unread
         self.resume()
-        if not keep:
+        if unread:
+            self.close()
+        elif not keep:
             self._closed = True
             self._transport.close()
         self._release(self, keep)
