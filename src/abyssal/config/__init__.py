@@ -1,0 +1,46 @@
+"""What an operator may set: the TOML file as typed values, and what runs when there is none."""
+
+from __future__ import annotations
+
+from abyssal.config.defaults import CHAT_NAMES, default_config
+from abyssal.config.file import load_config, parse_config
+from abyssal.config.types import (
+    BUNDLED_MODEL,
+    Config,
+    DeepSeekUpstream,
+    EngineUpstream,
+    IdentityConfig,
+    LimitsConfig,
+    MasterKeySource,
+    Model,
+    OpenAIUpstream,
+    Secret,
+    ServerConfig,
+    StoresConfig,
+    Target,
+    Upstream,
+)
+from abyssal.config.values import data_directory, parse_listen
+
+__all__ = [
+    "BUNDLED_MODEL",
+    "CHAT_NAMES",
+    "Config",
+    "DeepSeekUpstream",
+    "EngineUpstream",
+    "IdentityConfig",
+    "LimitsConfig",
+    "MasterKeySource",
+    "Model",
+    "OpenAIUpstream",
+    "Secret",
+    "ServerConfig",
+    "StoresConfig",
+    "Target",
+    "Upstream",
+    "data_directory",
+    "default_config",
+    "load_config",
+    "parse_config",
+    "parse_listen",
+]

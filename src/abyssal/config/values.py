@@ -1,0 +1,61 @@
+"""Single values of the configuration, judged: addresses, credentials, certificates."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from abyssal.config.types import Config, Secret
+from abyssal.wire.errors import ConfigurationError
+
+_BASE_URL = re.compile(
+    r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?(?:/[!-~]*)?"
+)
+
+
+def check_base_url(url: str, where: str) -> None:
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise ConfigurationError(f"{where}: a credential in an address is shown in logs; set api_key instead")
+    match = _BASE_URL.fullmatch(url)
+    if match is None or "?" in url or "#" in url or not 0 < int(match["port"] or 80) < 65536:
+        raise ConfigurationError(
+            f"{where}: {url!r} is not an http:// or https:// address of ASCII host, port and path; "
+            "write for example https://host:8000/v1"
+        )
+
+
+def check_ca_file(path: str, where: str) -> None:
+    import ssl  # only those who set it wait for it
+
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{where}: {path} holds no certificates ({error.strerror or error}); name a PEM file"
+        ) from None
+
+
+def as_secret(text: str, where: str) -> Secret:
+    """A credential for a header line: one line of printable ASCII."""
+    text = text.strip()
+    if not re.fullmatch("[!-~]+", text):
+        what = "has blanks, line ends or characters outside ASCII" if text else "is empty"
+        raise ConfigurationError(f"{where}: the key {what}; give one line of printable ASCII, or no api_key")
+    return Secret(text)
+
+
+def parse_listen(text: str, where: str = "--listen") -> tuple[str, int]:
+    """`HOST:PORT` (also `[::1]:PORT`) as host and port (0 to 65535; 0 chooses a free one)."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
+        raise ConfigurationError(f'{where}: "{text}" is not HOST:PORT; write for example 127.0.0.1:8000')
+    return host, int(port)
+
+
+def data_directory(config: Config, given: str | None, environ: Mapping[str, str]) -> Path:
+    """Where state lives: `--data`, else the file's, else ABYSSAL_DATA, else `~/.abyssal`."""
+    chosen = given or config.server.data or environ.get("ABYSSAL_DATA", "")
+    return Path(os.path.expanduser(chosen or "~/.abyssal")).absolute()
