@@ -16,11 +16,17 @@ import typer
 
 from abyssal import __version__
 from abyssal.cli.chat import chat
+from abyssal.cli.clients import clients
 from abyssal.cli.engine import engine
 from abyssal.cli.keys import keys
+from abyssal.cli.members import members
 from abyssal.cli.models import models
+from abyssal.cli.orgs import orgs
+from abyssal.cli.projects import projects
+from abyssal.cli.public_keys import public_keys
 from abyssal.cli.quickstart import quickstart
 from abyssal.cli.serve import serve
+from abyssal.cli.signing_keys import signing_keys
 from abyssal.cli.terminal import complain
 from abyssal.wire.errors import AbyssalError, ConfigurationError
 
@@ -56,7 +62,16 @@ def _options(
 
 for command in (quickstart, serve, chat, models, engine):
     app.command()(command)
-app.add_typer(keys, name="keys")
+for name, group in {
+    "keys": keys,
+    "clients": clients,
+    "signing-keys": signing_keys,
+    "public-keys": public_keys,
+    "orgs": orgs,
+    "projects": projects,
+    "members": members,
+}.items():
+    app.add_typer(group, name=name)
 
 
 def run() -> None:

@@ -7,13 +7,23 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
-from abyssal.config import BUNDLED_MODEL, Config, data_directory, default_config, load_config, parse_listen
+from abyssal.config import (
+    BUNDLED_MODEL,
+    Config,
+    ServerConfig,
+    check_front,
+    data_directory,
+    default_config,
+    load_config,
+    parse_listen,
+)
 from abyssal.wire.errors import ConfigurationError
 
 
@@ -26,20 +36,28 @@ def serve(
     grace: Annotated[
         float | None, typer.Option(min=0, help="Seconds that running answers get at the end, default 30.")
     ] = None,
+    tls_cert: Annotated[
+        str | None, typer.Option(metavar="FILE", help="PEM file of the server's certificate: serves HTTPS.")
+    ] = None,
+    tls_key: Annotated[str | None, typer.Option(metavar="FILE", help="PEM file of its private key.")] = None,
+    allow_plaintext: Annotated[
+        bool, typer.Option("--allow-plaintext", help="Plain HTTP also on an address that others can reach.")
+    ] = False,
 ) -> None:
     """Start the platform: gateway, engine and control process."""
     if sys.platform == "win32":
         raise ConfigurationError("The gateway runs on Linux and macOS; on Windows use WSL, or a remote one.")
-    chosen = _configuration(config, listen, workers, model, grace)
+    given = {"listen": listen, "workers": workers, "grace": grace, "tls_cert": tls_cert, "tls_key": tls_key}
+    chosen = _configuration(config, model, {**given, "allow_plaintext": allow_plaintext or None})
     directory = data_directory(chosen, data, os.environ)
     _check_first_key(directory)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    _check_tls(chosen.server)
     sys.exit(asyncio.run(_serve(chosen, directory)))
 
 
-def _configuration(
-    file: Path | None, listen: str | None, workers: int | None, model: str | None, grace: float | None
-) -> Config:
+def _configuration(file: Path | None, model: str | None, given: Mapping[str, object]) -> Config:
+    """The file's or the default one, with the settings of `[server]` that were `given` (None: not)."""
     if file is not None:
         chosen = load_config(file, os.environ)
     else:
@@ -48,11 +66,20 @@ def _configuration(
         chosen = default_config(os.environ, model=model or BUNDLED_MODEL)
     if file is not None and model is not None:
         raise ConfigurationError("--model: with --config, set the engine's model in the file instead")
-    given = {"listen": listen, "workers": workers, "grace": grace}
     changes = {key: value for key, value in given.items() if value is not None}
     server = msgspec.structs.replace(chosen.server, **changes)
-    parse_listen(server.listen)
+    if given["listen"] is not None:
+        parse_listen(server.listen)
+    check_front(server)
     return msgspec.structs.replace(chosen, server=server)
+
+
+def _check_tls(server: ServerConfig) -> None:
+    """Before any process is started: what the workers would find wrong with the files."""
+    if server.tls_cert:
+        from abyssal.gateway.front.tls import check_tls
+
+        check_tls(server)
 
 
 def _check_first_key(directory: Path) -> None:

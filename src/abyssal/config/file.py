@@ -25,7 +25,7 @@ from abyssal.config.types import (
     Target,
     Upstream,
 )
-from abyssal.config.values import as_secret, check_base_url, check_ca_file, parse_listen
+from abyssal.config.values import as_secret, check_base_url, check_ca_file, check_networks, parse_listen
 from abyssal.wire.errors import ConfigurationError
 
 _SECRETS = frozenset({"api_key", "database_url", "redis_url"})
@@ -74,6 +74,7 @@ def parse_config(text: str, environ: Mapping[str, str]) -> Config:
         config = msgspec.structs.replace(config, upstreams=standard.upstreams, models=standard.models)
     _check_references(config)
     parse_listen(config.server.listen, "server.listen")
+    check_networks(config.server.trusted_proxies, "server.trusted_proxies")
     return config
 
 

@@ -1,13 +1,14 @@
-"""Single values of the configuration, judged: addresses, credentials, certificates."""
+"""Single values of the configuration, judged: addresses, networks, credentials, certificates."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from abyssal.config.types import Config, Secret
+from abyssal.config.types import Config, Secret, ServerConfig
+from abyssal.wire.addresses import Networks, parse_address
 from abyssal.wire.errors import ConfigurationError
 
 _BASE_URL = re.compile(
@@ -42,7 +43,9 @@ def as_secret(text: str, where: str) -> Secret:
     text = text.strip()
     if not re.fullmatch("[!-~]+", text):
         what = "has blanks, line ends or characters outside ASCII" if text else "is empty"
-        raise ConfigurationError(f"{where}: the key {what}; give one line of printable ASCII, or no api_key")
+        raise ConfigurationError(
+            f"{where}: the value {what}; give one line of printable ASCII, or leave the setting out"
+        )
     return Secret(text)
 
 
@@ -53,6 +56,47 @@ def parse_listen(text: str, where: str = "--listen") -> tuple[str, int]:
     if not colon or not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         raise ConfigurationError(f'{where}: "{text}" is not HOST:PORT; write for example 127.0.0.1:8000')
     return host, int(port)
+
+
+def check_networks(texts: Iterable[str], where: str) -> None:
+    for index, text in enumerate(texts):
+        try:
+            Networks.parse((text,))
+        except ValueError as error:
+            raise ConfigurationError(f"{where}[{index}]: {error}") from None
+
+
+def check_front(server: ServerConfig) -> None:
+    """What a server needs before it may listen, once the command line has had its say.
+
+    Raises ConfigurationError for half a certificate, and for plain HTTP that others could read on its way.
+    The files themselves are judged by who opens them.
+    """
+    for one, other in (("tls_cert", "tls_key"), ("tls_key", "tls_cert"), ("tls_client_ca", "tls_cert")):
+        if getattr(server, one) and not getattr(server, other):
+            raise ConfigurationError(
+                f"server.{one}: means nothing without server.{other}; give both, in the file or with "
+                "--tls-cert and --tls-key"
+            )
+    host, _ = parse_listen(server.listen, "server.listen")
+    if not server.tls_cert and not server.allow_plaintext and not is_loopback(host):
+        raise ConfigurationError(
+            f"server.listen: {server.listen} is open to other machines, and without TLS keys and answers can "
+            "be read on their way; give a certificate (tls_cert and tls_key, or --tls-cert and --tls-key), "
+            "or, where something in front does TLS, set allow_plaintext = true (or --allow-plaintext)"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`. Names other than localhost are not looked up: no."""
+    address = parse_address(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+def origin(server: ServerConfig, host: str, port: int) -> str:
+    """The address that clients are told: scheme, `host` in brackets if it is IPv6, and port."""
+    scheme = "https" if server.tls_cert else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def data_directory(config: Config, given: str | None, environ: Mapping[str, str]) -> Path:

@@ -5,57 +5,78 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Coroutine
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from abyssal.clock import SystemClock
-from abyssal.config import DeepSeekUpstream, EngineUpstream
+from abyssal.clock import Clock
 from abyssal.gateway.admission.concurrency import ConcurrencyCaps
-from abyssal.gateway.auth.api_key import ApiKeys
+from abyssal.gateway.admission.rights import Rights
+from abyssal.gateway.auth.build import build_authentication, choose_nonces
+from abyssal.gateway.auth.directory import Directory
+from abyssal.gateway.auth.nonce_node import NodeNonces
 from abyssal.gateway.exchange import Exchange
 from abyssal.gateway.front.connection import FrontLimits
 from abyssal.gateway.front.http import HttpFront
 from abyssal.gateway.front.local import LocalRoutes, Readiness, method_not_allowed
 from abyssal.gateway.ledger.ledger import Ledger
-from abyssal.gateway.link import EngineState, Gauges, Publish, Setup
+from abyssal.gateway.link import Applied, Claim, Claimed, EngineState, FromWorker, Gauges, Publish, Setup
 from abyssal.gateway.pipeline import Pipeline
 from abyssal.gateway.recall.nothing import RemembersNothing
 from abyssal.gateway.relay.backstage import Backstage
 from abyssal.gateway.relay.call import RelayContext
 from abyssal.gateway.routing.table import ModelTable
-from abyssal.gateway.upstreams import deepseek, engine, openai
+from abyssal.gateway.upstreams.build import build_upstream
 from abyssal.gateway.upstreams.pool import Address, ConnectionPool
-from abyssal.gateway.upstreams.upstream import Upstream
 from abyssal.stores.journal import JournalWriter
+from abyssal.stores.rights import BITS
+from abyssal.wire.addresses import Networks
 from abyssal.wire.errors import ApiError, UnavailableError
 
 Handler = Callable[[Exchange], None]
 
 
 class Gateway:
-    """One worker's data plane: construct, serve on sockets, `drain`, `close`."""
+    """One worker's data plane: construct, serve on sockets, `drain`, `close`.
 
-    def __init__(self, setup: Setup, loop: asyncio.AbstractEventLoop) -> None:
-        config, clock = setup.config, SystemClock()
+    `tell` sends a message to the control process.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        loop: asyncio.AbstractEventLoop,
+        tell: Callable[[FromWorker], None],
+        clock: Clock,
+    ) -> None:
+        config = setup.config
+        self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = loop
-        self._published = False
+        self._tell = tell
+        self.published = False
         self.draining = False
 
-        self.upstreams = {item.name: _upstream(item, setup) for item in config.upstreams}
+        self.upstreams = {item.name: build_upstream(item, setup) for item in config.upstreams}
         self.journal = JournalWriter(Path(setup.journal), setup.writer)
-        self.keys = ApiKeys()
+        ledger = Ledger(self.journal, clock, loop.time)
+        self.directory = Directory()
+        self._shared_nonces = NodeNonces(lambda *question: tell(Claim(*question)), loop)
+        self.nonces = choose_nonces(config, Path(setup.nonces), self._shared_nonces, loop)
         self.caps = ConcurrencyCaps(
             total=config.limits.concurrency, per_key=config.limits.concurrency_per_key
         )
         table = ModelTable(config.models, self.upstreams)
         self.pipeline = Pipeline(
-            authenticate=self.keys,
+            authenticate=build_authentication(
+                config, self.directory, self.nonces, setup.issuer, clock, ledger.failed
+            ),
+            permit=Rights(),
             admit=self.caps,
             recall=RemembersNothing(),
             route=table,
-            ledger=Ledger(self.journal, clock, loop.time),
+            ledger=ledger,
         )
         self.pipeline.bind(
             RelayContext(
@@ -68,19 +89,18 @@ class Gateway:
         self.backstage = Backstage(
             ConnectionPool(Address(path=setup.control_socket)), spawn=self._spawn, now=loop.time
         )
-        local = LocalRoutes(
-            authenticate=self.keys.authenticate, readiness=self.readiness, listing=table.listing
-        )
+        local = LocalRoutes(readiness=self.readiness, listing=table.listing)
         self._local = local
-        self._posts: dict[bytes, Handler] = {
-            b"/v1/chat/completions": self.pipeline.chat,
-            b"/chat/completions": self.pipeline.chat,
+        chat = (self.pipeline.chat, BITS["chat"])
+        self._posts: dict[bytes, tuple[Handler, int]] = {
+            b"/v1/chat/completions": chat,
+            b"/chat/completions": chat,
         }
         self._gets: dict[bytes, Handler] = {
             b"/healthz": local.healthz,
             b"/readyz": local.readyz,
-            b"/v1/models": local.models,
-            b"/models": local.models,
+            b"/v1/models": partial(self.pipeline.identified, go=local.models),
+            b"/models": partial(self.pipeline.identified, go=local.models),
         }
         prefix, numbers = f"{clock.unix_ns() // 10**9:08x}{secrets.token_hex(4)}-", count(1)
         self.front = HttpFront(
@@ -95,28 +115,35 @@ class Gateway:
             next_id=lambda: f"{prefix}{next(numbers):08x}",
             loop_time=loop.time,
             unix_ns=clock.unix_ns,
+            trusted=Networks.parse(config.server.trusted_proxies),
         )
 
     def dispatch(self, exchange: Exchange) -> None:
         """Give a whole request to the lane it belongs to."""
-        path = exchange.path
+        path, method = exchange.head.path, exchange.head.method
         post = self._posts.get(path)
-        if post is not None and exchange.method == b"POST":
+        if post is not None and method == b"POST":
             if self.draining:
                 self.pipeline.refuse(exchange, _draining())
             else:
-                post(exchange)
+                handler, exchange.scope = post
+                handler(exchange)
             return
         get = self._gets.get(path)
+        reads = method in (b"GET", b"HEAD")
         try:
-            if get is not None and exchange.method in (b"GET", b"HEAD"):
+            if get is not None and reads:
                 get(exchange)
             elif post is not None:
                 method_not_allowed(exchange, b"POST")
             elif get is not None:
                 method_not_allowed(exchange, b"GET, HEAD")
-            elif path.startswith((b"/v1/models/", b"/models/")) and exchange.method in (b"GET", b"HEAD"):
-                self._local.model(exchange, path.partition(b"models/")[2].decode("latin-1"))
+            elif path.startswith((b"/v1/models/", b"/models/")) and reads:
+                self.pipeline.identified(exchange, self._local.model)
+            elif path.startswith(b"/v1/platform/"):
+                self.pipeline.identified(exchange, self.backstage.take)
+            elif path.startswith(b"/oauth/"):
+                self.backstage.take_with_authorization(exchange)
             else:
                 self.backstage.take(exchange)
         except ApiError as error:
@@ -127,21 +154,24 @@ class Gateway:
         states = {item.name: "ready" if item.available else "down" for item in self.upstreams.values()}
         if self.draining:
             return Readiness("draining", states)
-        if not self._published:
+        if not self.published:
             return Readiness("starting", states)
         return Readiness("ready" if "ready" in states.values() else "no upstream is available", states)
 
-    def take(self, message: Publish | EngineState) -> None:
+    def take(self, message: Publish | EngineState | Claimed) -> None:
         """Put news from the control process in force."""
-        if isinstance(message, Publish):
-            self.keys.publish(message.snapshot)
-            self._published = True
-        else:
+        if isinstance(message, Claimed):
+            self._shared_nonces.answered(message.number, message.verdict)
+        elif isinstance(message, EngineState):
             self.upstreams[message.name].available = message.ready
+        elif self.directory.take(message.snapshot):
+            self.published = True
+            self._tell(Applied(message.snapshot.version))
 
     def sweep(self) -> None:
         """Apply deadlines to clients and let go of upstream connections that idled; once a second."""
         self.front.sweep()
+        self.directory.forget_ended(self._clock.unix_ns())
         for upstream in self.upstreams.values():
             upstream.pool.sweep()
 
@@ -166,14 +196,9 @@ class Gateway:
         for upstream in self.upstreams.values():
             upstream.pool.close()
         self.backstage.pool.close()
+        self.nonces.close()
+        self._shared_nonces.close()
         self.journal.close()
-
-
-def _upstream(item: DeepSeekUpstream | EngineUpstream | Any, setup: Setup) -> Upstream:
-    if isinstance(item, EngineUpstream):
-        point = setup.engines[item.name]
-        return engine.build(item, point.socket_path, point.fingerprint, setup.workers)
-    return deepseek.build(item) if isinstance(item, DeepSeekUpstream) else openai.build(item)
 
 
 def _draining() -> UnavailableError:

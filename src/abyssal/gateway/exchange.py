@@ -1,7 +1,8 @@
 """The object that travels: one call, from its request's last byte to its settlement.
 
 It knows what each stage found out. It does not know how bytes move: `Client` is the side that asked,
-`Call` the side that answers.
+`Call` the side that answers. What the request's head said is a `RequestHead`, which all requests of a
+connection share whose heads are alike.
 """
 
 from __future__ import annotations
@@ -9,13 +10,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from abyssal.stores.snapshot import KeyRecord
+    from abyssal.gateway.auth.directory import Credential, Principal
     from abyssal.wire.chat_request import ChatRequest
     from abyssal.wire.usage import TokenUsage
 
 
 class Client(Protocol):
     """The connection that a call came in on. `headers` are whole lines, each ended by CRLF."""
+
+    @property
+    def scheme(self) -> bytes:
+        """`http` or `https`, as this server sees it."""
+        ...
+
+    def address_of(self, head: RequestHead) -> str:
+        """The IP address of who asks: the peer's, or what a trusted proxy says; "" on a Unix socket."""
+        ...
 
     def answer(self, status: int, headers: bytes, body: bytes) -> None:
         """Send a whole answer."""
@@ -58,48 +68,85 @@ class Call(Protocol):
         ...
 
 
+class RequestHead:
+    """What a head said. Made while it is read; unchanged from then on, but for `proven`.
+
+    `proof` holds the fields of signed requests by lower-case name. `proven` is whom the credential in this
+    head belongs to, noted by the stage *authenticate* to save it the next look-up.
+    """
+
+    __slots__ = (
+        "authorization",
+        "content_encoding",
+        "forwarded",
+        "forwarded_for",
+        "host",
+        "method",
+        "path",
+        "proof",
+        "proven",
+        "query",
+        "target",
+        "x_api_key",
+    )
+
+    def __init__(self) -> None:
+        self.method = b""
+        self.target = b""  # as sent
+        self.path = b""
+        self.query = b""
+        self.host = b""
+        self.authorization: bytes | None = None
+        self.x_api_key: bytes | None = None
+        self.content_encoding: bytes | None = None
+        self.proof: dict[bytes, bytes] | None = None
+        self.forwarded_for: bytes | None = None
+        self.forwarded = b""  # header lines that may travel on to an upstream
+        self.proven: Credential | None = None
+
+    def with_authorization(self, value: bytes) -> RequestHead:
+        """The same head with another Authorization field."""
+        other = RequestHead()
+        other.method, other.target, other.path, other.query = self.method, self.target, self.path, self.query
+        other.host, other.authorization, other.x_api_key = self.host, value, self.x_api_key
+        other.content_encoding, other.proof = self.content_encoding, self.proof
+        other.forwarded_for, other.forwarded = self.forwarded_for, self.forwarded
+        return other
+
+
 class Exchange:
     """One call. Fields are filled in stage by stage; those of a later stage hold their defaults."""
 
     __slots__ = (
         "admitted",
-        "authorization",
         "body",
         "call",
         "client",
         "code",
-        "content_encoding",
         "first_byte_at",
-        "forwarded",
+        "head",
         "id",
-        "key",
-        "method",
-        "path",
-        "query",
+        "principal",
         "relayed_events",
         "request",
+        "scope",
         "started_at",
         "status",
         "upstream_model",
         "upstream_name",
         "usage",
-        "x_api_key",
     )
 
-    def __init__(self, exchange_id: str, client: Client, method: bytes, started_at: float) -> None:
+    def __init__(self, exchange_id: str, client: Client, head: RequestHead) -> None:
         self.id = exchange_id
         self.client = client
-        self.method = method
-        self.path = b""
-        self.query = b""
+        self.head = head
         self.body = b""
-        self.authorization: bytes | None = None
-        self.x_api_key: bytes | None = None
-        self.content_encoding: bytes | None = None
-        self.forwarded = b""  # header lines that may travel on to an upstream
-        self.started_at = started_at  # loop time, seconds
+        self.started_at = 0.0  # loop time, seconds
         # authenticate
-        self.key: KeyRecord | None = None
+        self.principal: Principal | None = None
+        # permit
+        self.scope = 0  # the bit of `stores.rights` that the route needs
         self.request: ChatRequest | None = None
         # admit
         self.admitted = False
@@ -114,12 +161,3 @@ class Exchange:
         self.usage: TokenUsage | None = None
         self.status = 0
         self.code = ""
-
-    def alike(self, exchange_id: str, client: Client) -> Exchange:
-        """A new exchange with the same head and nothing else of this one."""
-        other = Exchange(exchange_id, client, self.method, 0.0)
-        other.path, other.query = self.path, self.query
-        other.authorization, other.x_api_key = self.authorization, self.x_api_key
-        other.content_encoding = self.content_encoding
-        other.forwarded = self.forwarded
-        return other

@@ -35,12 +35,21 @@ class Setup(msgspec.Struct, frozen=True, tag=True):
     journal: str
     writer: str
     workers: int
+    nonces: str = ""  # directory
+    issuer: str = ""  # of access tokens: the platform's address
 
 
 class Publish(msgspec.Struct, frozen=True, tag=True):
-    """A new snapshot is in force."""
+    """A piece of a snapshot (`stores.snapshot`)."""
 
     snapshot: Snapshot
+
+
+class Claimed(msgspec.Struct, frozen=True, tag=True):
+    """What the node's store says of a nonce: the value of a `Verdict`. `number` is the question's."""
+
+    number: int
+    verdict: str
 
 
 class EngineState(msgspec.Struct, frozen=True, tag=True):
@@ -56,6 +65,20 @@ class Drain(msgspec.Struct, frozen=True, tag=True):
     grace: float
 
 
+class Applied(msgspec.Struct, frozen=True, tag=True):
+    """This version of the snapshot is in force in the worker."""
+
+    version: int
+
+
+class Claim(msgspec.Struct, frozen=True, tag=True):
+    """Is this nonce fresh? Asked of the node's store when several workers share it."""
+
+    number: int
+    nonce: bytes
+    until: int
+
+
 class Serving(msgspec.Struct, frozen=True, tag=True):
     """The worker answers on its sockets."""
 
@@ -69,8 +92,8 @@ class Gauges(msgspec.Struct, frozen=True, tag=True):
     upstream_idle: int
 
 
-ToWorker = Setup | Publish | EngineState | Drain
-FromWorker = Serving | Gauges
+ToWorker = Setup | Publish | EngineState | Drain | Claimed
+FromWorker = Serving | Gauges | Applied | Claim
 
 
 def _encode_secret(value: Any) -> Any:
@@ -101,9 +124,17 @@ class LinkProtocol(asyncio.Protocol):
         self._lost = lost
         self._buffer = bytearray()
         self._transport: Any = None
+        self._drained: asyncio.Event = asyncio.Event()
+        self._drained.set()
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
+
+    def pause_writing(self) -> None:
+        self._drained.clear()
+
+    def resume_writing(self) -> None:
+        self._drained.set()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -117,12 +148,17 @@ class LinkProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._drained.set()
         self._lost()
 
     def send(self, message: ToWorker | FromWorker) -> None:
         """Send `message`, if the other end is still there."""
         if self._transport is not None:
             self._transport.write(frame(message))
+
+    async def drain(self) -> None:
+        """Until the other end has read most of what was sent, or is gone."""
+        await self._drained.wait()
 
     def close(self) -> None:
         """End the link."""

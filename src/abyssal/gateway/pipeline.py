@@ -1,14 +1,16 @@
 """Everything that happens to a chat call, in order. Read it from top to bottom.
 
-    authenticate → admit → recall → route → relay → settle
+    authenticate → permit → admit → recall → route → relay → settle
 
-A stage answers at once or raises the ApiError that the client is told; only `relay` takes time, and it
-ends in `settle` whichever way it ends.
+A stage answers at once or raises the ApiError that the client is told. Two take time: `authenticate`, when
+a nonce is asked for elsewhere, and `relay`, which ends in `settle` whichever way it ends.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from abyssal.gateway.exchange import Exchange
@@ -23,7 +25,11 @@ _log = logging.getLogger("abyssal.gateway")
 
 
 class Authenticate(Protocol):
-    def authenticate(self, exchange: Exchange) -> None: ...
+    def authenticate(self, exchange: Exchange) -> asyncio.Future[None] | None: ...
+
+
+class Permit(Protocol):
+    def permit(self, exchange: Exchange) -> None: ...
 
 
 class Admit(Protocol):
@@ -49,9 +55,17 @@ class Pipeline:
     """The six stages. `relay` is completed by `bind`, since it needs `settle`."""
 
     def __init__(
-        self, *, authenticate: Authenticate, admit: Admit, recall: Recall, route: Route, ledger: Ledger
+        self,
+        *,
+        authenticate: Authenticate,
+        permit: Permit,
+        admit: Admit,
+        recall: Recall,
+        route: Route,
+        ledger: Ledger,
     ) -> None:
         self._authenticate = authenticate.authenticate
+        self._permit = permit.permit
         self._admission = admit
         self._recall = recall.recall
         self._route = route.route
@@ -64,10 +78,39 @@ class Pipeline:
 
     def chat(self, exchange: Exchange) -> None:
         """Take a chat call from its last byte to its settlement."""
+        self.identified(exchange, self._chat)
+
+    def identified(self, exchange: Exchange, go: Callable[[Exchange], None]) -> None:
+        """Find out whose the request is and go on with `go`; turn a stranger away."""
         try:
-            self._authenticate(exchange)
+            finding = self._authenticate(exchange)
+            if finding is not None:
+                _Waiting(exchange, finding, lambda: self._settled_identity(exchange, finding, go))
+                return
+        except ApiError as error:
+            self.refuse(exchange, error)
+            return
+        except Exception as fault:  # noqa: BLE001  a stage's bug must be an answer, and settled
+            self._broke(exchange, fault)
+            return
+        go(exchange)
+
+    def _settled_identity(
+        self, exchange: Exchange, finding: asyncio.Future[None], go: Callable[[Exchange], None]
+    ) -> None:
+        fault = finding.exception()
+        if fault is None:
+            go(exchange)
+        elif isinstance(fault, ApiError):
+            self.refuse(exchange, fault)
+        else:
+            self._broke(exchange, fault)
+
+    def _chat(self, exchange: Exchange) -> None:
+        try:
             check_content_coding(exchange)
             exchange.request = parse_chat_request(exchange.body)
+            self._permit(exchange)
             self._admission.admit(exchange)
             if self._recall(exchange):
                 return
@@ -77,8 +120,7 @@ class Pipeline:
         except ApiError as error:
             self.refuse(exchange, error)
         except Exception as fault:  # noqa: BLE001  a stage's bug must be an answer, and settled
-            _log.exception("a stage failed on %s", exchange.id)
-            self.refuse(exchange, InternalServerError(f"The platform failed ({type(fault).__name__})."))
+            self._broke(exchange, fault)
         else:
             assert self._relay is not None
             RelayCall(exchange, upstream, self._relay).start()
@@ -93,6 +135,10 @@ class Pipeline:
             )
         self._admission.release(exchange)
 
+    def _broke(self, exchange: Exchange, fault: BaseException) -> None:
+        _log.error("a stage failed on %s", exchange.id, exc_info=fault)
+        self.refuse(exchange, InternalServerError(f"The platform failed ({type(fault).__name__})."))
+
     def refuse(self, exchange: Exchange, error: ApiError) -> None:
         """Turn the call away: it reached no upstream."""
         self._ledger.refuse(exchange, error)
@@ -100,8 +146,34 @@ class Pipeline:
         exchange.client.answer(error.status_code, error_lines(error), error.as_json())
 
 
+class _Waiting:
+    """An exchange whose identity is being found out: a client that leaves ends it."""
+
+    def __init__(self, exchange: Exchange, finding: asyncio.Future[None], then: Callable[[], None]) -> None:
+        self._exchange, self._finding, self._then = exchange, finding, then
+        exchange.call = self
+        finding.add_done_callback(self._found)
+
+    def _found(self, finding: asyncio.Future[None]) -> None:
+        self._exchange.call = None
+        if not finding.cancelled():
+            self._then()
+
+    def cancel(self) -> None:
+        self._finding.cancel()
+
+    def pause(self) -> None:
+        """Nothing is sent yet."""
+
+    def resume(self) -> None:
+        """Nothing is sent yet."""
+
+    def tick(self, now: float) -> None:
+        """The store of nonces has its own time-out."""
+
+
 def check_content_coding(exchange: Exchange) -> None:
     """Raise UnsupportedMediaTypeError for a compressed body."""
-    coding = exchange.content_encoding
+    coding = exchange.head.content_encoding
     if coding is not None and coding.strip().lower() != b"identity":
         raise UnsupportedMediaTypeError("A compressed body is not taken here; send it as it is.")

@@ -12,11 +12,15 @@ import logging
 import signal
 import socket
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from abyssal.clock import SystemClock
 from abyssal.gateway.app import Gateway
-from abyssal.gateway.link import Drain, EngineState, LinkProtocol, Publish, Serving, Setup, ToWorker
+from abyssal.gateway.link import Claimed, Drain, EngineState, LinkProtocol, Publish, Serving, Setup, ToWorker
 from abyssal.stores.journal import JournalFullError
+
+if TYPE_CHECKING:
+    from abyssal.gateway.front.tls import TlsContext
 
 _SWEEP_EVERY = 1.0  # seconds
 _log = logging.getLogger("abyssal.gateway")
@@ -30,6 +34,7 @@ class Worker:
         self._listening = listening
         self._gateway: Gateway | None = None
         self._server: asyncio.Server | None = None
+        self._tls: TlsContext | None = None
         self._drain: asyncio.Task[None] | None = None
         self._start: asyncio.Task[None] | None = None
         self.link = LinkProtocol(ToWorker, self._take, self._lost)
@@ -38,11 +43,15 @@ class Worker:
     def _take(self, message: Any) -> None:
         match message:
             case Setup():
-                self._gateway = Gateway(message, self._loop)
-            case Publish() | EngineState():
+                self._gateway = Gateway(message, self._loop, self.link.send, SystemClock())
+                if message.config.server.tls_cert:
+                    from abyssal.gateway.front.tls import TlsContext
+
+                    self._tls = TlsContext(message.config.server, SystemClock())
+            case Publish() | EngineState() | Claimed():
                 assert self._gateway is not None
                 self._gateway.take(message)
-                if self._start is None and isinstance(message, Publish):
+                if self._start is None and self._gateway.published:
                     self._start = self._loop.create_task(self._serve())
             case Drain(grace=grace):
                 self.drain(grace)
@@ -62,8 +71,13 @@ class Worker:
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
+        tls = self._tls
         self._server = await self._loop.create_server(
-            gateway.front.connection, sock=self._listening, backlog=4096
+            gateway.front.connection,
+            sock=self._listening,
+            backlog=4096,
+            ssl=None if tls is None else tls.context,
+            ssl_handshake_timeout=None if tls is None else gateway.front.limits.header,
         )
         self._loop.call_later(_SWEEP_EVERY, self._sweep)
         self.link.send(Serving())
@@ -74,6 +88,8 @@ class Worker:
         if self.stopped.is_set():
             return
         gateway.sweep()
+        if self._tls is not None:
+            self._tls.reload_if_changed()
         try:
             gateway.journal.prepare()
         except JournalFullError as error:

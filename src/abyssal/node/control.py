@@ -1,69 +1,130 @@
-"""The control process's own work with SQL: keys out, journal in, metrics; all on one thread of its own."""
+"""The control process's own work with SQL: the picture out, the journal in, upkeep; all on one thread.
+
+A change by somebody else (a command, another replica) is noticed by `poll`; a change by this process's own
+routes is known to them. Either way the workers are told by version (`stores.sql.publication`).
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
-
 from abyssal.clock import Clock
+from abyssal.config import Config
+from abyssal.node.faults import StoreUnavailableError
+from abyssal.stores.records import Failed
 from abyssal.stores.snapshot import Snapshot
+from abyssal.wire.errors import UnavailableError
 
 if TYPE_CHECKING:
     from abyssal.platform.first_key import FirstKey
     from abyssal.platform.metrics import Moment
-
-DATABASE = "abyssal.db"
+    from abyssal.platform.plane import ControlPlane
 
 T = TypeVar("T")
 
+_log = logging.getLogger("abyssal.node")
 
-class StoreUnavailableError(Exception):
-    """The database or the journal's directory cannot be used now; nothing is lost, trying again may help."""
-
-
-class Opened(msgspec.Struct, frozen=True):
-    """What opening gave: the first snapshot and what was done about the first key."""
-
-    snapshot: Snapshot
-    first_key: FirstKey
+_MINUTE = 60 * 10**9  # nanoseconds
+_MOST_UNWRITTEN = 10_000  # failed attempts at /oauth that wait for the next look
 
 
 class Control:
-    """construct → `open` → `poll`, `drain`, `render_metrics` → `close`; each runs on the control thread."""
+    """construct → `open` → everything else → `close`; each runs on the control thread."""
 
     def __init__(
-        self, data: Path, clock: Clock, *, version: str, moment: Callable[[], Moment], first_key: str
+        self,
+        config: Config,
+        data: Path,
+        environ: Mapping[str, str],
+        clock: Clock,
+        *,
+        version: str,
+        moment: Callable[[], Moment],
+        first_key: str,
     ) -> None:
+        self._config = config
         self._data = data
+        self._environ = environ
         self._clock = clock
         self._version = version
         self._moment = moment
         self._given_key = first_key
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="control")
-        self._snapshots = 0
+        self._failed: deque[Failed] = deque(maxlen=_MOST_UNWRITTEN)
+        self._upkeep_at = 0
+        self._old_secrets = 0
+        self._is_open = asyncio.Event()
 
-    async def open(self) -> Opened:
+    async def open(self) -> FirstKey:
         """Open the database, see to the first key, replay the journal of whoever wrote before."""
-        return await self._run(self._open)
+        first = await self._run(self._open)
+        self._is_open.set()
+        return first
 
-    async def poll(self) -> Snapshot | None:
-        """A new snapshot when the database changed since the last look."""
-        return await self._run(self._poll)
+    def plane(self, issuer: str, in_force: Callable[[], object]) -> ControlPlane:
+        """What routes and services are given."""
+        from abyssal.platform.plane import ControlPlane
+
+        return ControlPlane(
+            engine=self._engine,
+            vault=self._vault,
+            clock=self._clock,
+            identity=self._config.identity,
+            issuer=issuer,
+            run=self._run_for_routes,
+            in_force=in_force,  # pyright: ignore[reportArgumentType]
+            failed=self._note_failure,
+        )
+
+    # --- the workers' picture -------------------------------------------------------------------------
+
+    async def begin(self) -> Snapshot:
+        """The first piece of the whole picture, as soon as the database is open."""
+        await self._is_open.wait()
+        return await self._run(self._publication.begin)
+
+    async def page(self, version: int, after: str) -> tuple[Snapshot, str]:
+        """The next credentials of it."""
+        return await self._run(lambda: self._publication.page(version, after))
+
+    async def since(self, version: int) -> Snapshot | None:
+        """What changed after `version`."""
+        return await self._run(lambda: self._publication.since(version))
+
+    async def revision(self) -> int:
+        """The newest version."""
+        return await self._run(self._revision)
+
+    async def poll(self) -> bool:
+        """Whether somebody else changed the database since the last look."""
+        return await self._run(self._watch.changed)
+
+    # --- the journal and upkeep -----------------------------------------------------------------------
 
     async def drain(self, live: Callable[[], list[str]]) -> int:
         """Move the journal into SQL; `live` names the writers at work, on the control thread."""
-        return await self._run(lambda: self._drain.step(live))
+        return await self._run(lambda: self._move(live))
+
+    async def upkeep(self) -> bool:
+        """What is due once a minute; True when the workers' picture changed by it."""
+        now = self._clock.unix_ns()
+        if 0 <= now - self._upkeep_at < _MINUTE:
+            return False
+        self._upkeep_at = now
+        return await self._run(self._keep_up)
 
     async def render_metrics(self, live: Callable[[], list[str]]) -> bytes:
         """The Prometheus text, with everything that is in the journal now."""
 
         def render() -> bytes:
-            self._drain.step(live)
+            self._move(live)
+            self._metrics.old_secrets = self._old_secrets
             return self._metrics.render()
 
         return await self._run(render)
@@ -76,6 +137,17 @@ class Control:
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
 
+    async def _run_for_routes(self, work: Callable[[], T]) -> T:
+        try:
+            return await self._run(work)
+        except StoreUnavailableError as error:
+            _log.error("a route could not use the database: %s", error)
+            raise UnavailableError(
+                "The platform's database cannot be used at the moment; try again shortly.",
+                code="store_unavailable",
+                retry_after=1,
+            ) from None
+
     @staticmethod
     def _guarded(work: Callable[[], T]) -> T:
         from sqlalchemy.exc import SQLAlchemyError
@@ -85,32 +157,65 @@ class Control:
         except (SQLAlchemyError, OSError) as error:
             raise StoreUnavailableError(str(error).partition("\n")[0]) from error
 
-    def _open(self) -> Opened:
+    def _note_failure(self, *, address: str, way: str, reason: str, credential: str) -> None:
+        self._failed.append(Failed(self._clock.unix_ns(), address, way, reason, credential[:40]))
+
+    # --- on the control thread ------------------------------------------------------------------------
+
+    def _open(self) -> FirstKey:
         # SQLAlchemy takes half a second to import: here, while the other processes start.
         from abyssal.platform.drain import JournalDrain
         from abyssal.platform.first_key import ensure_first_key
         from abyssal.platform.metrics import Metrics
-        from abyssal.stores.sql.database import ChangeWatch, open_database
-        from abyssal.stores.sql.keys import KeyStore
-        from abyssal.stores.sql.usage import UsageStore
+        from abyssal.stores.master_key import open_master_keys
+        from abyssal.stores.sql.calls import CallStore
+        from abyssal.stores.sql.database import database_url, open_database
+        from abyssal.stores.sql.publication import Publication
+        from abyssal.stores.sql.vault import Vault
+        from abyssal.stores.sql.watch import ChangeWatch
 
-        self._engine = open_database(self._data / DATABASE, one_connection=True)
-        self._keys = KeyStore(self._engine)
-        first = ensure_first_key(self._keys, self._data, self._given_key, now_ns=self._clock.unix_ns())
+        config, now = self._config, self._clock.unix_ns()
+        url = database_url(config.stores, self._data, self._environ)
+        self._engine = open_database(url, one_connection=True)
+        keys = open_master_keys(config.identity.master_key, self._data, self._environ)
+        self._vault = Vault(self._engine, keys)
+        self._vault.prepare(now_ns=now)
+        first = ensure_first_key(self._engine, self._vault, self._data, self._given_key, now_ns=now)
         self._watch = ChangeWatch(self._engine)
+        self._publication = Publication(self._engine, self._vault, self._clock)
         self._metrics = Metrics(self._version, self._moment)
-        journal = self._data / "journal"
-        self._drain = JournalDrain(journal, UsageStore(self._engine), self._metrics.take)
-        return Opened(self._snapshot(), first)
+        self._drain = JournalDrain(self._data / "journal", CallStore(self._engine), self._metrics.take)
+        return first
 
-    def _poll(self) -> Snapshot | None:
-        return self._snapshot() if self._watch.changed() else None
+    def _revision(self) -> int:
+        from abyssal.stores.sql.revision import current_revision
 
-    def _snapshot(self) -> Snapshot:
-        self._snapshots += 1
-        return Snapshot(self._snapshots, self._keys.live())
+        with self._engine.connect() as connection:
+            return current_revision(connection)
+
+    def _move(self, live: Callable[[], list[str]]) -> int:
+        while self._failed:
+            self._drain.take(self._failed.popleft())
+        return self._drain.step(live)
+
+    def _keep_up(self) -> bool:
+        from abyssal.platform.identity.ageing import count_old, warn_of_old_secrets
+        from abyssal.platform.oauth.token_keys import rotate_if_due
+
+        now, identity = self._clock.unix_ns(), self._config.identity
+        for old in warn_of_old_secrets(self._engine, now_ns=now, rotate_after_days=identity.rotate_after):
+            _log.warning(
+                "a secret of %s (%s) is older than %d days; rotate it",
+                old.credential_id,
+                old.name,
+                identity.rotate_after,
+            )
+        with self._engine.connect() as connection:
+            self._old_secrets = count_old(connection, now_ns=now, rotate_after_days=identity.rotate_after)
+        return rotate_if_due(self._engine, self._vault, now_ns=now, days=identity.token_key_days)
 
     def _close(self) -> None:
         if hasattr(self, "_drain"):
             self._drain.close()
+            self._watch.close()
             self._engine.dispose()

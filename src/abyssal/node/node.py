@@ -22,19 +22,24 @@ from abyssal.config import Config, EngineUpstream, parse_listen
 from abyssal.engine.bundled import BUNDLED_MODEL, bundled_card
 from abyssal.engine.spec import EngineSpec
 from abyssal.engine.supervisor import EngineStatistics, EngineSupervisor
-from abyssal.gateway.link import EnginePoint, EngineState, Publish, Setup, ToWorker
+from abyssal.gateway.auth.nonce_memory import MemoryNonces
+from abyssal.gateway.auth.nonces import Verdict
+from abyssal.gateway.link import Claim, Claimed, EnginePoint, EngineState, Setup, ToWorker
 from abyssal.node.backstage import BackstageServer
-from abyssal.node.control import Control, StoreUnavailableError
+from abyssal.node.control import Control
+from abyssal.node.faults import StoreUnavailableError
 from abyssal.node.workers import WorkerProcess
-from abyssal.stores.snapshot import Snapshot
 from abyssal.wire.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from abyssal.platform.metrics import Moment
 
 _log = logging.getLogger("abyssal.node")
 
 _STEP = 0.25  # seconds between looks at the journal and the database
+_IN_FORCE = 1.0  # seconds for which the answer to a change waits for the workers
 NODE_FILE = "node.json"
 
 
@@ -45,7 +50,6 @@ class Node:
         self._config = config
         self._data = data
         self._runtime = Path(tempfile.mkdtemp(prefix="abyssal-"))
-        self._snapshot: Snapshot | None = None
         self._engines: dict[str, EngineSupervisor] = {}
         self._workers: list[WorkerProcess] = []
         self._listening: socket.socket | None = None
@@ -56,8 +60,16 @@ class Node:
         self.url = ""
         self.first_key: str | None = None
         self.first_key_made = False
+        self._clock = SystemClock()
+        self._nonces: MemoryNonces | None = None
         self._control = Control(
-            data, SystemClock(), version=__version__, moment=self._moment, first_key=first_key
+            config,
+            data,
+            os.environ,
+            self._clock,
+            version=__version__,
+            moment=self._moment,
+            first_key=first_key,
         )
 
     async def start(self) -> None:
@@ -68,22 +80,19 @@ class Node:
         self._lock = lock_data_directory(self._data)
         self._listening = listen(self._config.server.listen)
         host, port = self._listening.getsockname()[:2]
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "https" if self._config.server.tls_cert else "http"
+        self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        if self._config.server.workers > 1 and self._config.stores.redis_url is None:
+            self._nonces = MemoryNonces(self._data / "nonces", capacity=self._config.identity.nonces)
         for upstream in self._config.upstreams:
             if isinstance(upstream, EngineUpstream):
                 await self._start_engine(upstream)
         await asyncio.gather(*[self._start_worker(index) for index in range(self._config.server.workers)])
-        opened = await self._control.open()
+        first = await self._control.open()
         self._opened = True
-        self.first_key, self.first_key_made = opened.first_key.key, opened.first_key.made
-        self._backstage = BackstageServer(
-            self._runtime / "control.sock",
-            version=__version__,
-            models=[model.name for model in self._config.models],
-            metrics=lambda: self._control.render_metrics(self._writers),
-        )
+        self.first_key, self.first_key_made = first.key, first.made
+        self._backstage = BackstageServer(self._runtime / "control.sock", self._application)
         await self._backstage.start()
-        self._publish(opened.snapshot)
         self._background = asyncio.get_running_loop().create_task(self._follow())
         for worker in self._workers:
             await worker.serving.wait()
@@ -101,7 +110,7 @@ class Node:
         """Drain within `grace` seconds, move what the journal holds, end every process."""
         if self._listening is not None:
             self._listening.close()
-        if self._snapshot is not None:  # workers that never got one have nothing to drain
+        if self._opened:  # workers that were never told of a key have nothing to drain
             await asyncio.gather(*[worker.drain(grace) for worker in self._workers])
         else:
             for worker in self._workers:
@@ -118,6 +127,8 @@ class Node:
             except StoreUnavailableError as error:
                 _log.error("the journal stays, and the next start moves it into the database: %s", error)
         await self._control.close()
+        if self._nonces is not None:
+            self._nonces.close()
         await asyncio.gather(*[engine.aclose() for engine in self._engines.values()])
         if self._lock is not None:
             (self._data / NODE_FILE).unlink(missing_ok=True)
@@ -146,7 +157,12 @@ class Node:
     async def _start_worker(self, index: int) -> None:
         assert self._listening is not None
         worker = WorkerProcess(
-            index, self._listening, setup_for=self._setup, news=self._news, died=self._worker_died
+            index,
+            self._listening,
+            setup_for=self._setup,
+            news=self._news,
+            pieces=self._control,
+            claimed=self._claimed,
         )
         self._workers.append(worker)
         await worker.start()
@@ -163,21 +179,49 @@ class Node:
             journal=str(self._data / "journal"),
             writer=writer,
             workers=self._config.server.workers,
+            nonces=str(self._data / "nonces"),
+            issuer=self._issuer,
         )
 
     def _news(self) -> list[ToWorker]:
-        news: list[ToWorker] = [EngineState(name, engine.ready) for name, engine in self._engines.items()]
-        if self._snapshot is not None:
-            news.append(Publish(self._snapshot))
-        return news
+        return [EngineState(name, engine.ready) for name, engine in self._engines.items()]
 
-    def _publish(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+    @property
+    def _issuer(self) -> str:
+        return self._config.identity.issuer or self.url
+
+    def _application(self) -> ASGIApp:
+        from abyssal.platform.http.app import build_app
+
+        return build_app(
+            version=__version__,
+            models=[model.name for model in self._config.models],
+            metrics=lambda: self._control.render_metrics(self._writers),
+            plane=self._control.plane(self._issuer, self._in_force),
+        )
+
+    def _claimed(self, claim: Claim) -> ToWorker:
+        """What the nonces that the workers share say."""
+        if self._nonces is None:
+            return Claimed(claim.number, Verdict.DOWN.value)
+        verdict = self._nonces.claim(claim.nonce, claim.until, self._clock.unix_ns())
+        return Claimed(claim.number, verdict.value)
+
+    def _changed(self) -> None:
         for worker in self._workers:
-            worker.send(Publish(snapshot))
+            if worker.feed is not None:
+                worker.feed.changed()
 
-    def _worker_died(self) -> None:
-        """Its journal is moved by the next look; nothing else is lost."""
+    async def _in_force(self) -> None:
+        """Until every worker has what was committed; a worker that takes over a second is not waited for."""
+        version = await self._control.revision()
+        self._changed()
+        feeds = [worker.feed for worker in self._workers if worker.feed is not None]
+        try:
+            async with asyncio.timeout(_IN_FORCE):
+                await asyncio.gather(*[feed.wait_applied(version) for feed in feeds])
+        except TimeoutError:
+            _log.warning("a worker is slow to take over what changed")
 
     def _writers(self) -> list[str]:
         return [worker.writer for worker in self._workers if worker.writer]
@@ -195,9 +239,8 @@ class Node:
         while True:
             try:
                 await self._control.drain(self._writers)
-                snapshot = await self._control.poll()
-                if snapshot is not None:
-                    self._publish(snapshot)
+                if await self._control.poll() or await self._control.upkeep():
+                    self._changed()
             except StoreUnavailableError as error:  # a full disk, a locked file: the journal keeps everything
                 _log.error("the journal cannot be moved into the database now, trying again: %s", error)
                 await asyncio.sleep(1)

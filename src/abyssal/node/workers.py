@@ -10,7 +10,18 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from abyssal.gateway.link import Drain, FromWorker, Gauges, LinkProtocol, Serving, Setup, ToWorker
+from abyssal.gateway.link import (
+    Applied,
+    Claim,
+    Drain,
+    FromWorker,
+    Gauges,
+    LinkProtocol,
+    Serving,
+    Setup,
+    ToWorker,
+)
+from abyssal.node.feed import Feed, Pieces
 
 _log = logging.getLogger("abyssal.node")
 
@@ -28,7 +39,8 @@ class WorkerProcess:
         *,
         setup_for: Callable[[str], Setup],
         news: Callable[[], list[ToWorker]],
-        died: Callable[[], None],
+        pieces: Pieces,
+        claimed: Callable[[Claim], ToWorker],
     ) -> None:
         self.index = index
         self.writer = ""
@@ -37,7 +49,10 @@ class WorkerProcess:
         self._listening = listening
         self._setup_for = setup_for
         self._news = news
-        self._died = died
+        self._pieces = pieces
+        self._claimed = claimed
+        self.feed: Feed | None = None
+        self._feeding: asyncio.Task[None] | None = None
         self._link: LinkProtocol | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
@@ -100,12 +115,26 @@ class WorkerProcess:
         link.send(self._setup_for(self.writer))
         for message in self._news():
             link.send(message)
+        self.feed = Feed(self._pieces, link)
+        self._feeding = asyncio.get_running_loop().create_task(self.feed.run())
 
     def _received(self, message: Any) -> None:
-        if isinstance(message, Serving):
-            self.serving.set()
-        else:
-            self.gauges = message
+        match message:
+            case Serving():
+                self.serving.set()
+            case Applied(version=version):
+                if self.feed is not None:
+                    self.feed.took(version)
+            case Claim():
+                self.send(self._claimed(message))
+            case _:
+                self.gauges = message
+
+    async def _stop_feeding(self) -> None:
+        feeding, self._feeding, self.feed = self._feeding, None, None
+        if feeding is not None:
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
 
     async def _keep_running(self) -> None:
         loop = asyncio.get_running_loop()
@@ -116,12 +145,12 @@ class WorkerProcess:
             code = await self._process.wait()
             self.serving.clear()
             self.writer, self.gauges, self._process = "", None, None
+            await self._stop_feeding()
             if self._link is not None:
                 self._link.close()
                 self._link = None
             if self._stopping:
                 return
-            self._died()
             wait = _FIRST_WAIT if loop.time() - began > _STEADY else min(wait * 2, _LONGEST_WAIT)
             _log.error("worker %d ended with code %s; the next starts in %g s", self.index, code, wait)
             await asyncio.sleep(wait)

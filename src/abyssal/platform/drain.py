@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from abyssal.stores.journal import SegmentReader, has_begun, segments
-from abyssal.stores.records import Opened, Record, Refused, Settled
-from abyssal.stores.sql.usage import UsageStore
+from abyssal.stores.records import Failed, Opened, Record, Settled
+from abyssal.stores.sql.calls import CallStore
 
 _BATCH = 2000  # rows per transaction
 
@@ -22,15 +22,14 @@ _BATCH = 2000  # rows per transaction
 class JournalDrain:
     """See the module. One thread only. `observe` sees every record once per life of this object."""
 
-    def __init__(
-        self, directory: Path, usage: UsageStore, observe: Callable[[Opened | Settled | Refused], None]
-    ) -> None:
+    def __init__(self, directory: Path, calls: CallStore, observe: Callable[[Record], None]) -> None:
         self._directory = directory
-        self._usage = usage
+        self._calls = calls
         self._observe = observe
         self._readers: dict[Path, SegmentReader] = {}
         self._open: dict[str, tuple[Path, Opened]] = {}
         self._pending: list[Settled] = []
+        self._failed: list[Failed] = []
 
     def step(self, live: Callable[[], Iterable[str]]) -> int:
         """Move what is there; `live` tells which writers may still write. Gives the rows moved.
@@ -70,6 +69,11 @@ class JournalDrain:
             reader.close()
         self._readers.clear()
 
+    def take(self, failed: Failed) -> None:
+        """Take a failed attempt that was met in this process, not in a worker."""
+        self._observe(failed)
+        self._failed.append(failed)
+
     def _take(self, record: Record, path: Path) -> None:
         self._observe(record)
         if isinstance(record, Settled):
@@ -77,6 +81,8 @@ class JournalDrain:
             self._pending.append(record)
         elif isinstance(record, Opened):
             self._open[record.id] = (path, record)
+        elif isinstance(record, Failed):
+            self._failed.append(record)
 
     def _settle_lost(self, paths: set[Path]) -> None:
         for path, opened in [pair for pair in self._open.values() if pair[0] in paths]:
@@ -88,6 +94,7 @@ class JournalDrain:
 
     def _flush(self) -> int:
         rows = self._pending
-        self._usage.add(rows)
-        self._pending = []
+        if rows or self._failed:
+            self._calls.add(rows, self._failed)
+        self._pending, self._failed = [], []
         return len(rows)

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from abyssal.stores.records import Opened, Refused, Settled
+from abyssal.stores.records import Failed, Opened, Record, Settled
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 _KINDS = ("prompt", "completion", "cached", "reasoning")
@@ -71,11 +71,13 @@ class Metrics(Collector):
         self._refused: defaultdict[tuple[int, str], int] = defaultdict(int)
         self._seconds: defaultdict[str, _Histogram] = defaultdict(_Histogram)
         self._first: defaultdict[str, _Histogram] = defaultdict(_Histogram)
+        self._failures: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self.old_secrets = 0  # in use for longer than the operator wants
         self._opened = self._settled = 0
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
-    def take(self, record: Opened | Settled | Refused) -> None:
+    def take(self, record: Record) -> None:
         """Fold one record in."""
         if isinstance(record, Settled):
             self._settled += 1
@@ -90,6 +92,8 @@ class Metrics(Collector):
                 self._first[record.upstream].add(record.first_byte_us / 1e6)
         elif isinstance(record, Opened):
             self._opened += 1
+        elif isinstance(record, Failed):
+            self._failures[record.way, record.reason] += 1
         else:
             self._refused[record.status, record.code] += 1
 
@@ -121,6 +125,17 @@ class Metrics(Collector):
         for (status, code), count in self._refused.items():
             refused.add_metric([str(status), code], count)
         yield refused
+        failures = CounterMetricFamily(
+            "abyssal_authentication_failures",
+            "Attempts to prove who one is that failed.",
+            labels=["way", "reason"],
+        )
+        for (way, reason), count in self._failures.items():
+            failures.add_metric([way, reason], count)
+        yield failures
+        yield GaugeMetricFamily(
+            "abyssal_secrets_old", "Secrets in use for longer than they should be.", value=self.old_secrets
+        )
         yield _histogram(
             "abyssal_request_seconds", "From a request's last byte to its settlement.", self._seconds
         )

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import msgspec
 
-from abyssal.stores.records import Opened, Record, Refused, Settled
+from abyssal.stores.records import Record
 
 SEGMENT_BYTES = 4 * 1024 * 1024
 _log = logging.getLogger("abyssal.stores")
@@ -52,7 +52,7 @@ class JournalWriter:
         self._at = 0
         self._spare: tuple[int, mmap.mmap] | None = None
 
-    def append(self, record: Opened | Settled | Refused) -> None:
+    def append(self, record: Record) -> None:
         """Store `record`; when this returns, no crash of this process can lose it.
 
         Raises JournalFullError when a new segment is needed and cannot be had; nothing is stored then.
@@ -140,7 +140,7 @@ class SegmentReader:
         self._descriptor = os.open(path, os.O_RDONLY)
         self._at = 0
 
-    def read(self) -> Iterator[Opened | Settled | Refused]:
+    def read(self) -> Iterator[Record]:
         """The records stored since the last call, in order. Stops before a record that is not whole."""
         while True:
             data = os.pread(self._descriptor, 1 << 20, self._at)

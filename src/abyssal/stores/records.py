@@ -1,7 +1,8 @@
 """The journal's records: what a call was, when it was let in, and how it ended.
 
 A call that reaches an upstream leaves two records, `Opened` before the upstream is called and `Settled`
-at its end; a call that is turned away leaves one `Refused`. `Settled` repeats what `Opened` said, so that
+at its end; a call that is turned away leaves one `Refused`, and one `Failed` where it was for who the caller
+was not. `Settled` repeats what `Opened` said, so that
 one record is enough for the usage table; an `Opened` without its `Settled` is a call that a crash cut.
 Times are Unix nanoseconds, durations microseconds, tokens integers.
 """
@@ -56,4 +57,17 @@ class Refused(msgspec.Struct, tag="r", array_like=True, frozen=True, gc=False):
     code: str
 
 
-Record = Opened | Settled | Refused
+class Failed(msgspec.Struct, tag="f", array_like=True, frozen=True, gc=False):
+    """An attempt to prove who one is that proved nothing. No secret is ever in it.
+
+    `way` is the way in, "" where it could not be told; `credential` the id that was claimed, or "".
+    """
+
+    at: int
+    address: str
+    way: str
+    reason: str
+    credential: str
+
+
+Record = Opened | Settled | Refused | Failed

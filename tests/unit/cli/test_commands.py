@@ -30,6 +30,12 @@ HEAVY = (
 # What Windows does not have. (asyncio takes some of them here, and others there.)
 POSIX = ("fcntl", "grp", "pwd", "pty", "readline", "resource", "termios", "tty", "uvloop")
 
+# What the management commands load for the platform of a data directory.
+DATA_DIRECTORY = (
+    "import abyssal.platform.http.management, abyssal.stores.master_key, abyssal.stores.sql.database, "
+    "abyssal.stores.sql.vault"
+)
+
 
 def run_python(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -44,9 +50,11 @@ def test_loading_the_commands_loads_nothing_heavy() -> None:
 
 def test_the_client_s_commands_load_without_what_windows_lacks() -> None:
     asked = ("app", "asking", "chat", "connection", "keys", "models", "prompt", "repl", "terminal")
+    managing = ("clients", "members", "orgs", "projects", "public_keys", "signing_keys")
+    reached = ("management", "management_local", "management_remote")
     code = f"import asyncio, subprocess, sys; sys.modules.update(dict.fromkeys({POSIX!r}))\n"
-    code += "\n".join(f"import abyssal.cli.{name}" for name in asked)
-    run_python(f"{code}\nimport abyssal.stores.sql.keys, abyssal.node.control, abyssal.client.sync_client")
+    code += "\n".join(f"import abyssal.cli.{name}" for name in asked + managing + reached)
+    run_python(f"{code}\n{DATA_DIRECTORY}\nimport abyssal.client.sync_client")
 
 
 def commands() -> Iterator[tuple[str, Any]]:

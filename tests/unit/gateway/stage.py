@@ -8,7 +8,6 @@ it, every call that was opened has been settled once and every place has been gi
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,14 +16,19 @@ from typing import Any
 
 from abyssal.config import parse_config
 from abyssal.gateway.app import Gateway
-from abyssal.gateway.link import EnginePoint, Publish, Setup
+from abyssal.gateway.link import EnginePoint, FromWorker, Publish, Setup
+from abyssal.stores.api_keys import digest_of
 from abyssal.stores.journal import SegmentReader, segments
-from abyssal.stores.records import Opened, Refused, Settled
-from abyssal.stores.snapshot import KeyRecord, Snapshot
+from abyssal.stores.records import Failed, Opened, Record, Refused, Settled
+from abyssal.stores.rights import ALL_SCOPES
+from abyssal.stores.snapshot import CredentialRecord, Entry, ProjectRecord, Snapshot, encode_record
+from abyssal.testing import ManualClock
 
 from .messages import KEY, OTHER_KEY, Answer, Received, chat, completion, read_answer, read_requests
 from .transports import HeldLoop, Transport
 
+HASH_KEY = bytes(range(32))
+PROJECT = ProjectRecord("proj_1", "org_1", ALL_SCOPES, None, (), True)
 CONFIG = """
 [[upstreams]]
 name = "up"
@@ -40,10 +44,10 @@ targets = [{{ upstream = "up", model = "their-model" }}]
 class Client:
     """A client connection, and the answers that came on it."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, address: str) -> None:
         self.stage = stage
         self.connection = stage.gateway.front.connection()
-        self.transport = Transport(self.connection, stage.loop)
+        self.transport = Transport(self.connection, stage.loop, address)
         self.connection.connection_made(self.transport)
 
     def send(self, data: bytes, *, size: int = 0) -> Client:
@@ -184,35 +188,52 @@ class Stage:
         self.clients: list[Client] = []
         self.unwritten = 0  # ends of calls that a test keeps from being written
         self.directory = directory
+        self.clock = ManualClock()
+        self.told: list[FromWorker] = []  # what the worker says to the control process
+        self._version = 0
         self.gateway = Gateway(
             Setup(
                 config=parse_config(config or CONFIG.format(kind=kind), {}),
                 engines={"engine": EnginePoint("/engine.sock", "tiny-1")},
                 control_socket="/control.sock",
                 journal=str(directory),
+                nonces=str(directory / "nonces"),
+                issuer="https://platform.test",
                 writer="w0",
                 workers=1,
             ),
             self.loop,
+            self.told.append,
+            self.clock,
         )
         self.publish(KEY, OTHER_KEY)
         self.gateway.journal.prepare()
 
     def publish(self, *keys: str) -> None:
         """These keys are in force now."""
-        records = [
-            KeyRecord(f"key_{at}", f"name {at}", hashlib.sha256(key.encode()).digest())
+        entries = [
+            Entry(
+                digest_of(key.encode(), HASH_KEY),
+                encode_record(
+                    CredentialRecord(f"key_{at}", "api_key", "proj_1", "", ALL_SCOPES, None, None, 0)
+                ),
+            )
             for at, key in enumerate(keys, 1)
         ]
-        self.gateway.take(Publish(Snapshot(1, tuple(records))))
+        self.take(whole=True, hash_key=HASH_KEY, projects=(PROJECT,), entries=tuple(entries))
+
+    def take(self, **fields: Any) -> None:
+        """The control process tells this."""
+        self._version += 1
+        self.gateway.take(Publish(Snapshot(version=self._version, **fields)))
 
     @property
     def upstream(self) -> Any:
         (upstream,) = self.gateway.upstreams.values()
         return upstream
 
-    def client(self) -> Client:
-        client = Client(self)
+    def client(self, address: str = "192.0.2.1") -> Client:
+        client = Client(self, address)
         self.clients.append(client)
         return client
 
@@ -229,15 +250,17 @@ class Stage:
         """Time passes, a second or less at once; the front is swept as a worker does it."""
         until = self.loop.now + seconds
         while self.loop.now < until:
-            self.loop.now = min(until, self.loop.now + 1.0)
+            step = min(until - self.loop.now, 1.0)
+            self.loop.now = until if step < 1.0 else self.loop.now + step
+            self.clock.advance(step)
             self.turn()
             self.gateway.front.sweep()
             self.turn()
 
     @property
-    def records(self) -> list[Opened | Settled | Refused]:
+    def records(self) -> list[Record]:
         """What the journal holds, in order."""
-        found: list[Opened | Settled | Refused] = []
+        found: list[Record] = []
         for _, _, path in segments(self.directory):
             reader = SegmentReader(path)
             found += reader.read()
@@ -251,6 +274,10 @@ class Stage:
     @property
     def refused(self) -> list[Refused]:
         return [record for record in self.records if isinstance(record, Refused)]
+
+    @property
+    def failed(self) -> list[Failed]:
+        return [record for record in self.records if isinstance(record, Failed)]
 
     def check_over(self) -> None:
         """All clients leave; then nothing is owed to anybody."""

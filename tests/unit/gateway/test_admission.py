@@ -5,17 +5,19 @@ from __future__ import annotations
 import pytest
 
 from abyssal.gateway.admission.concurrency import ConcurrencyCaps
-from abyssal.gateway.exchange import Exchange
-from abyssal.stores.snapshot import KeyRecord
+from abyssal.gateway.auth.directory import Credential, Project
+from abyssal.gateway.exchange import Exchange, RequestHead
+from abyssal.stores.snapshot import CredentialRecord
 from abyssal.wire.errors import RateLimitError, UnavailableError
 
 from .messages import KEY, OTHER_KEY, chat
-from .stage import CONFIG, Stage
+from .stage import CONFIG, PROJECT, Stage
 
 
 def exchange(key: str) -> Exchange:
-    one = Exchange("id", None, b"POST", 0.0)  # type: ignore[arg-type]
-    one.key = KeyRecord(key, key, b"")
+    one = Exchange("id", None, RequestHead())  # type: ignore[arg-type]
+    record = CredentialRecord(key, "api_key", PROJECT.id, "", 0, None, None, 0)
+    one.principal = Credential(record, Project(PROJECT)).principal
     return one
 
 

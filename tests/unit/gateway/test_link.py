@@ -9,6 +9,9 @@ import pytest
 
 from abyssal.config import default_config, parse_config
 from abyssal.gateway.link import (
+    Applied,
+    Claim,
+    Claimed,
     Drain,
     EnginePoint,
     EngineState,
@@ -21,7 +24,7 @@ from abyssal.gateway.link import (
     ToWorker,
     frame,
 )
-from abyssal.stores.snapshot import KeyRecord, Snapshot
+from abyssal.stores.snapshot import Entry, ProjectRecord, RevokedToken, Snapshot, TokenKey
 
 EVERYTHING = """
 [server]
@@ -53,12 +56,21 @@ def setup(config: Any) -> Setup:
 DOWN: list[Any] = [
     setup(parse_config(EVERYTHING, {})),
     setup(default_config({"DEEPSEEK_API_KEY": "sk-x"})),
-    Publish(Snapshot(7, (KeyRecord("key_1", "first", b"\x00\xff" * 16),))),
-    Publish(Snapshot(8, ())),
+    Publish(Snapshot(7, whole=True, last=False, entries=(Entry(b"\x00\xff" * 16, b"\x93"),))),
+    Publish(
+        Snapshot(
+            8,
+            projects=(ProjectRecord("proj_1", "org_1", 3, ("m",), (("10.0.0.0/8",),), True),),
+            hash_key=bytes(range(32)),
+            token_keys=(TokenKey("tk_1", b"-----BEGIN"),),
+            revoked_tokens=(RevokedToken("jti", 5),),
+        )
+    ),
+    Claimed(7, "fresh"),
     EngineState("c", True),
     Drain(0.5),
 ]
-UP: list[Any] = [Serving(), Gauges(1, 2, 3, 4)]
+UP: list[Any] = [Serving(), Gauges(1, 2, 3, 4), Applied(8), Claim(7, b"sig_1\0\xff", 2**62)]
 
 
 class End:

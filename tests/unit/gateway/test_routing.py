@@ -142,7 +142,7 @@ def test_health_is_for_everybody(stage: Stage, path: str) -> None:
 
 def test_not_ready_before_the_keys_are_known(make_stage: object) -> None:
     stage: Stage = make_stage()  # type: ignore[operator]
-    stage.gateway._published = False
+    stage.gateway.published = False
     answer = stage.client().send(get("/readyz")).answer()
     assert (answer.status, answer.json()["status"]) == (503, "starting")
 

@@ -28,7 +28,8 @@ class HeldLoop(asyncio.SelectorEventLoop):
 class Transport(asyncio.Transport):
     """Keeps what is written. While `stuck`, its peer reads nothing and what is written piles up here."""
 
-    def __init__(self, protocol: Any, loop: HeldLoop) -> None:
+    def __init__(self, protocol: Any, loop: HeldLoop, address: str = "") -> None:
+        self.address = address
         super().__init__()
         self.protocol, self.loop = protocol, loop
         self.taken = bytearray()  # by the peer
@@ -45,7 +46,7 @@ class Transport(asyncio.Transport):
         return len(self.buffered)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return default
+        return (self.address, 40000) if name == "peername" and self.address else default
 
     def is_closing(self) -> bool:
         return self.closing

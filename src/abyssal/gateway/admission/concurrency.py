@@ -17,7 +17,7 @@ class ConcurrencyCaps:
 
     def admit(self, exchange: Exchange) -> None:
         """Take a place, or raise RateLimitError (429, the key's cap) or UnavailableError (503, ours)."""
-        key = exchange.key
+        key = exchange.principal
         assert key is not None
         if self.in_flight >= self._total:
             raise UnavailableError(
@@ -41,10 +41,11 @@ class ConcurrencyCaps:
         """Give the place back; harmless when none was taken."""
         if exchange.admitted:
             exchange.admitted = False
-            assert exchange.key is not None
+            assert exchange.principal is not None
+            key_id = exchange.principal.id
             self.in_flight -= 1
-            left = self._by_key[exchange.key.id] - 1
+            left = self._by_key[key_id] - 1
             if left:
-                self._by_key[exchange.key.id] = left
+                self._by_key[key_id] = left
             else:
-                del self._by_key[exchange.key.id]
+                del self._by_key[key_id]

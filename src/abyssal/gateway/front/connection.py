@@ -17,9 +17,10 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, Protocol
 
-from abyssal.gateway.exchange import Exchange
+from abyssal.gateway.exchange import Exchange, RequestHead
 from abyssal.gateway.front import heads
 from abyssal.gateway.front.reader import RequestReader
+from abyssal.wire.addresses import Networks, client_address
 from abyssal.wire.errors import ApiError, RequestTimeoutError
 
 READ_AHEAD = 64 * 1024
@@ -45,6 +46,7 @@ class Front(Protocol):
     connections: set[HttpConnection]
     draining: bool
     date: bytes
+    trusted: Networks
 
     @property
     def dispatch(self) -> Callable[[Exchange], None]: ...
@@ -58,8 +60,23 @@ class HttpConnection(asyncio.Protocol):
     """One client connection."""
 
     __slots__ = (
-        "_ahead", "_answer_10", "_chunked", "_closing", "_deadline", "_exchange", "_front", "_head_only",
-        "_keep_alive", "_paused_since", "_queue", "_reader", "_reading", "_starting", "_transport",
+        "_address",
+        "_ahead",
+        "_answer_10",
+        "_chunked",
+        "_closing",
+        "_deadline",
+        "_exchange",
+        "_front",
+        "_head_only",
+        "_keep_alive",
+        "_paused_since",
+        "_queue",
+        "_reader",
+        "_reading",
+        "_starting",
+        "_transport",
+        "scheme",
     )  # fmt: skip
 
     def __init__(self, front: Front) -> None:
@@ -76,6 +93,8 @@ class HttpConnection(asyncio.Protocol):
         self._closing = False
         self._reading = True
         self._ahead = 0
+        self._address = ""
+        self.scheme = b"http"
         self._paused_since = inf
         self._deadline = inf
 
@@ -83,6 +102,11 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
+        peer = transport.get_extra_info("peername")
+        if isinstance(peer, tuple):
+            self._address = peer[0]
+        if transport.get_extra_info("sslcontext") is not None:
+            self.scheme = b"https"
         transport.set_write_buffer_limits(high=HOLD_BYTES, low=HOLD_BYTES // 4)
         self._front.connections.add(self)
         self._deadline = self._front.now() + self._front.limits.header
@@ -176,7 +200,7 @@ class HttpConnection(asyncio.Protocol):
         while self._queue and self._exchange is None and self._paused_since == inf and not self._closing:
             turn = self._queue.popleft()
             if isinstance(turn, ApiError):
-                self._start(Exchange(self._front.next_id(), self, b"", 0.0), False, False)
+                self._start(Exchange(self._front.next_id(), self, RequestHead()), False, False)
                 self.answer(turn.status_code, heads.JSON, turn.as_json())
             else:
                 self._start(*turn)
@@ -187,7 +211,7 @@ class HttpConnection(asyncio.Protocol):
         self._exchange = exchange
         self._answer_10 = http10
         self._keep_alive = keep_alive and not self._front.draining
-        self._head_only = exchange.method == b"HEAD"
+        self._head_only = exchange.head.method == b"HEAD"
         self._deadline = inf
         exchange.started_at = self._front.now()
 
@@ -256,6 +280,12 @@ class HttpConnection(asyncio.Protocol):
             self._transport.resume_reading()
         limits = front.limits
         self._deadline = front.now() + (limits.body if self._reader.midway else limits.idle)
+
+    def address_of(self, head: RequestHead) -> str:
+        """Who asks: the peer, or what a trusted proxy says of it."""
+        if head.forwarded_for is None:
+            return self._address
+        return client_address(self._address, head.forwarded_for, self._front.trusted)
 
     @property
     def busy(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from abyssal.gateway.exchange import Exchange
 from abyssal.gateway.front import heads
 from abyssal.gateway.front.connection import FrontLimits, HttpConnection
+from abyssal.wire.addresses import Networks
 
 
 class HttpFront:
@@ -17,12 +18,14 @@ class HttpFront:
         dispatch: Callable[[Exchange], None],
         *,
         limits: FrontLimits,
+        trusted: Networks,
         next_id: Callable[[], str],
         loop_time: Callable[[], float],
         unix_ns: Callable[[], int],
     ) -> None:
         self.dispatch = dispatch
         self.limits = limits
+        self.trusted = trusted  # proxies whose X-Forwarded-For is believed
         self.next_id = next_id
         self.now = loop_time
         self._unix_ns = unix_ns

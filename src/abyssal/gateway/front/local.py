@@ -21,16 +21,14 @@ class Readiness(msgspec.Struct):
 
 
 class LocalRoutes:
-    """See the module. `authenticate` raises for a stranger; `readiness` tells the truth of the moment."""
+    """See the module. `readiness` tells the truth of the moment."""
 
     def __init__(
         self,
         *,
-        authenticate: Callable[[Exchange], None],
         readiness: Callable[[], Readiness],
         listing: bytes,
     ) -> None:
-        self._authenticate = authenticate
         self._readiness = readiness
         self._listing = listing
         models = msgspec.json.decode(listing)["data"]
@@ -46,21 +44,29 @@ class LocalRoutes:
         exchange.client.answer(200 if state.status == "ready" else 503, _JSON, msgspec.json.encode(state))
 
     def models(self, exchange: Exchange) -> None:
-        """`GET /v1/models`, `GET /models`."""
-        self._authenticate(exchange)
-        exchange.client.answer(200, _JSON, self._listing)
+        """`GET /v1/models`, `GET /models`: those that the caller may use."""
+        principal = exchange.principal
+        assert principal is not None
+        listing = self._listing
+        if not principal.may_use_all:
+            mine = [msgspec.Raw(model) for name, model in self._models.items() if principal.may_use(name)]
+            listing = msgspec.json.encode({"object": "list", "data": mine})
+        exchange.client.answer(200, _JSON, listing)
 
-    def model(self, exchange: Exchange, name: str) -> None:
+    def model(self, exchange: Exchange) -> None:
         """`GET /v1/models/NAME`; the name may be percent-encoded (`org%2Fmodel`)."""
-        self._authenticate(exchange)
-        name = unquote(name)
+        principal = exchange.principal
+        assert principal is not None
+        name = unquote(exchange.head.path.partition(b"models/")[2].decode("latin-1"))
         found = self._models.get(name)
-        if found is None:
+        if found is None or not principal.may_use(name):
             raise NotFoundError(f'There is no model "{name[:100]}" here.', code="model_not_found")
         exchange.client.answer(200, _JSON, found)
 
 
 def method_not_allowed(exchange: Exchange, allowed: bytes) -> None:
     """Answer 405 with `Allow` (RFC 9110 §15.5.6)."""
-    error = MethodNotAllowedError(f"{exchange.method.decode()} is not for this path; use {allowed.decode()}.")
+    error = MethodNotAllowedError(
+        f"{exchange.head.method.decode()} is not for this path; use {allowed.decode()}."
+    )
     exchange.client.answer(405, _JSON + b"allow: " + allowed + b"\r\n", error.as_json())

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import httptools
 
-from abyssal.gateway.exchange import Client, Exchange
+from abyssal.gateway.exchange import Client, Exchange, RequestHead
 from abyssal.gateway.front import request_head as rules
 from abyssal.wire.errors import ApiError, BadRequestError, HeadersTooLargeError
 from abyssal.wire.head_template import HeadMemory
@@ -60,7 +60,7 @@ class RequestReader:
         self._max_body = max_body
         self._next_id = next_id
         self._parser = httptools.HttpRequestParser(self)
-        self._known: HeadMemory[Exchange] = HeadMemory()
+        self._known: HeadMemory[RequestHead] = HeadMemory()
         self._between = True  # the parser has seen whole requests only
         self._fed = b""  # what the parser is reading
         self._aligned = True  # ... and that begins with a request
@@ -107,10 +107,11 @@ class RequestReader:
         found = self._known.match(data)
         if found is None or pattern is None:
             return data
-        length, start = found
+        length, start, bearer = found
         if len(data) - start > length or length > self._max_body:
             return data
-        self._next = pattern.alike(self._next_id(), self._client)
+        head = pattern if bearer is None else pattern.with_authorization(bearer)
+        self._next = Exchange(self._next_id(), self._client, head)
         self._body_left = length
         return self._read_body(data[start:])
 
@@ -129,12 +130,11 @@ class RequestReader:
 
     def _learn(self, exchange: Exchange) -> None:
         simple = self._te is None and self._expects is None and self._keep_alive and not self._http10
-        if simple and exchange.body and exchange.method == b"POST":
-            client = self._client
+        if simple and exchange.body and exchange.head.method == b"POST" and exchange.head.proof is None:
             head = self._fed_head
             # Many clients send head and body apart; between, there is nothing but the head's end.
             message = head if head is self._fed else head + exchange.body
-            self._known.learn(message, len(exchange.body), lambda: exchange.alike("", client))
+            self._known.learn(message, len(exchange.body), exchange.head)
 
     # --- with the parser ------------------------------------------------------------------------------
 
@@ -215,20 +215,25 @@ class RequestReader:
             return  # a trailer field: nothing here needs one
         exchange = self._next
         if exchange is None:
-            exchange = self._next = Exchange(self._next_id(), self._client, b"", 0.0)
+            exchange = self._next = Exchange(self._next_id(), self._client, RequestHead())
         lower = name.lower()
         if lower not in rules.NOT_FORWARDED:
             if lower == b"content-encoding":
-                exchange.content_encoding = value
+                exchange.head.content_encoding = value
             self._lines.append(b"%b: %b\r\n" % (lower, value))
         elif lower == b"authorization":
-            if exchange.authorization is not None:
+            if exchange.head.authorization is not None:
                 raise BadRequestError("Two Authorization headers; send one.", code="two_credentials")
-            exchange.authorization = value
+            exchange.head.authorization = value
         elif lower == b"x-api-key":
-            if exchange.x_api_key is not None:
+            if exchange.head.x_api_key is not None:
                 raise BadRequestError("Two x-api-key headers; send one.", code="two_credentials")
-            exchange.x_api_key = value
+            exchange.head.x_api_key = value
+        elif lower in rules.PROOF_FIELDS:
+            rules.add_proof(exchange.head, lower, value)
+        elif lower == b"x-forwarded-for":
+            earlier = exchange.head.forwarded_for
+            exchange.head.forwarded_for = value if earlier is None else earlier + b", " + value
         elif lower == b"host":
             if self._host is not None:
                 raise BadRequestError("Two Host headers; send one.", code="bad_host")
@@ -250,7 +255,8 @@ class RequestReader:
             self._http10 = True
         exchange = self._next
         if exchange is None:
-            exchange = self._next = Exchange(self._next_id(), self._client, b"", 0.0)
+            exchange = self._next = Exchange(self._next_id(), self._client, RequestHead())
+        head = exchange.head
         if self._host is None or self._host != self._seen_host:
             rules.check_host(self._host, version)
             self._seen_host = self._host
@@ -260,9 +266,9 @@ class RequestReader:
             rules.check_length(self._length, self._max_body)
         rules.check_protocol(self._target, self._fed)
         self._fed_head = self._fed if self._aligned and self._begun == 1 else b""
-        exchange.method = parser.get_method()
-        exchange.path, exchange.query = rules.split_target(self._target)
-        exchange.forwarded = rules.without_nominated(self._lines, self._nominated)
+        head.method, head.target, head.host = parser.get_method(), self._target, self._host or b""
+        head.path, head.query = rules.split_target(self._target)
+        head.forwarded = rules.without_nominated(self._lines, self._nominated)
         self.in_head = False
         self._keep_alive = parser.should_keep_alive() and not parser.should_upgrade()
         if self._expects is not None:

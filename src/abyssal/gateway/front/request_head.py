@@ -10,18 +10,25 @@ from __future__ import annotations
 
 import re
 
+from abyssal.gateway.exchange import RequestHead
 from abyssal.wire.errors import ApiError, BadRequestError, PayloadTooLargeError
 
 MAX_FIELDS = 100
 MAX_HEAD_BYTES = 32 * 1024
 
+# Fields of signed requests: the platform's own, and those of RFC 9421 and RFC 9530.
+PROOF_FIELDS = frozenset(
+    b"x-api-timestamp x-api-nonce x-api-signature signature signature-input content-digest".split()
+)
+
 # Fields that end at this hop (RFC 9110 §7.6.1), that name the client's credentials, or that the
 # gateway sets itself. `accept-encoding` stays here so that usage can be read from the answer.
-NOT_FORWARDED = frozenset(
+NOT_FORWARDED = PROOF_FIELDS | frozenset(
     b"authorization x-api-key cookie host connection keep-alive proxy-connection proxy-authorization "
     b"proxy-authenticate te trailer transfer-encoding upgrade content-length expect accept-encoding "
     b"x-request-id http2-settings forwarded x-forwarded-for x-forwarded-host "
-    b"x-forwarded-proto x-real-ip".split()
+    b"x-forwarded-proto x-real-ip "
+    b"x-abyssal-credential x-abyssal-scopes x-abyssal-address".split()
 )
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?\Z")
@@ -43,6 +50,22 @@ class ExpectationFailedError(ApiError):
     """An expectation other than 100-continue."""
 
     status, type, default_code = 417, "invalid_request_error", "expectation_failed"
+
+
+def add_proof(head: RequestHead, name: bytes, value: bytes) -> None:
+    """Note a field of a signed request; of those with one meaning a second is refused.
+
+    Signature, Signature-Input and Content-Digest are lists (RFC 9421 §4, RFC 9530 §2): theirs are joined.
+    """
+    proof = head.proof
+    if proof is None:
+        head.proof = {name: value}
+    elif name not in proof:
+        proof[name] = value
+    elif name.startswith(b"x-api-"):
+        raise BadRequestError(f"Two {name.decode()} headers; send one.", code="two_credentials")
+    else:
+        proof[name] += b", " + value
 
 
 def check_version(version: str) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from abyssal.gateway.exchange import Exchange
 from abyssal.stores.journal import JournalFullError, JournalWriter
-from abyssal.stores.records import Opened, Refused, Settled
+from abyssal.stores.records import Failed, Opened, Refused, Settled
 from abyssal.wire.errors import ApiError, UnavailableError
 from abyssal.wire.usage import TokenUsage
 
@@ -33,7 +33,7 @@ class Ledger:
 
         Raises UnavailableError (503) when the journal cannot take another call: the disk is full.
         """
-        request, key = exchange.request, exchange.key
+        request, key = exchange.request, exchange.principal
         assert request is not None
         assert key is not None
         try:
@@ -52,7 +52,7 @@ class Ledger:
 
     def settle(self, exchange: Exchange) -> None:
         """Record how an opened call ended and what it used."""
-        request, key, usage = exchange.request, exchange.key, exchange.usage
+        request, key, usage = exchange.request, exchange.principal, exchange.usage
         assert request is not None
         assert key is not None
         estimated = usage is None and (exchange.status in (200, 499) or exchange.relayed_events > 0)
@@ -81,7 +81,7 @@ class Ledger:
 
     def refuse(self, exchange: Exchange, error: ApiError) -> None:
         """Record a call that reached no upstream. A full journal loses these records, and only these."""
-        key, request = exchange.key, exchange.request
+        key, request = exchange.principal, exchange.request
         refused = Refused(
             self._unix_ns(),
             key.id if key else "",
@@ -91,6 +91,11 @@ class Ledger:
         )
         if self._journal.has_room:
             self._journal.append(refused)
+
+    def failed(self, *, address: str, way: str, reason: str, credential: str) -> None:
+        """Record an attempt that proved nothing; `credential` is the id that it claimed."""
+        if self._journal.has_room:
+            self._journal.append(Failed(self._unix_ns(), address, way, reason, credential[:40]))
 
 
 def _estimate(exchange: Exchange) -> TokenUsage:

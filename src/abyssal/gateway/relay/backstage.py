@@ -12,6 +12,7 @@ from abyssal.gateway.exchange import Exchange
 from abyssal.gateway.relay import heads
 from abyssal.gateway.upstreams.connection import Headers, UpstreamConnection, UpstreamFaultError
 from abyssal.gateway.upstreams.pool import ConnectionPool
+from abyssal.stores.rights import scopes_of
 from abyssal.wire.errors import UnavailableError
 
 _PATIENCE = 60.0  # seconds without a byte
@@ -30,13 +31,31 @@ class Backstage:
         self.pool, self.spawn, self.now = pool, spawn, now
 
     def take(self, exchange: Exchange) -> None:
-        """Pass `exchange` on."""
-        _BackstageCall(exchange, self).start()
+        """Pass `exchange` on: with whom it comes from, where that was found out."""
+        _BackstageCall(exchange, self, _caller_lines(exchange)).start()
+
+    def take_with_authorization(self, exchange: Exchange) -> None:
+        """Pass `exchange` on with its Authorization field, for routes that judge it themselves."""
+        authorization = exchange.head.authorization
+        lines = b"" if authorization is None else b"authorization: %b\r\n" % authorization
+        _BackstageCall(exchange, self, _caller_lines(exchange) + lines).start()
+
+
+def _caller_lines(exchange: Exchange) -> bytes:
+    """The header lines that tell who asks and from where; a client's own of these names went before."""
+    address = exchange.client.address_of(exchange.head)
+    lines = f"x-abyssal-address: {address}\r\n"
+    principal = exchange.principal
+    if principal is not None:
+        scopes = " ".join(scopes_of(principal.scopes))
+        lines += f"x-abyssal-credential: {principal.id}\r\nx-abyssal-scopes: {scopes}\r\n"
+    return lines.encode()
 
 
 class _BackstageCall:
-    def __init__(self, exchange: Exchange, backstage: Backstage) -> None:
+    def __init__(self, exchange: Exchange, backstage: Backstage, lines: bytes) -> None:
         self._exchange = exchange
+        self._lines = lines
         self._backstage = backstage
         self._connection: UpstreamConnection | None = None
         self._began = False
@@ -71,10 +90,10 @@ class _BackstageCall:
             connection.pause()
 
     def _request(self) -> bytes:
-        exchange = self._exchange
-        method = b"GET" if exchange.method == b"HEAD" else exchange.method  # the client's side drops the body
-        target = exchange.path + (b"?" + exchange.query if exchange.query else b"")
-        lines = exchange.forwarded
+        exchange, asked = self._exchange, self._exchange.head
+        method = b"GET" if asked.method == b"HEAD" else asked.method  # the client's side drops the body
+        target = asked.path + (b"?" + asked.query if asked.query else b"")
+        lines = asked.forwarded + self._lines
         head = b"%b %b HTTP/1.1\r\nhost: abyssal\r\nx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n"
         return head % (method, target, exchange.id.encode(), lines, len(exchange.body)) + exchange.body
 
@@ -122,7 +141,7 @@ class _BackstageCall:
         self._connection = None
         if self._over:
             return
-        if stale and self._exchange.method in (b"GET", b"HEAD"):
+        if stale and self._exchange.head.method in (b"GET", b"HEAD"):
             self._backstage.spawn(self._connect())
             return
         self._fail(str(fault))

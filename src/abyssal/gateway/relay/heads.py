@@ -15,6 +15,7 @@ _DROPPED = frozenset(
 )
 _COMMON_CONNECTION = (b"keep-alive", b"close")
 _JSON = b"content-type: application/json\r\n"
+_CHALLENGE = _JSON + b'www-authenticate: Bearer realm="abyssal"\r\n'
 
 _EVENT_STREAM = (
     b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
@@ -39,9 +40,12 @@ def stream_lines(headers: list[tuple[bytes, bytes]]) -> bytes:
 
 
 def error_lines(error: ApiError) -> bytes:
-    """The header lines of an error of our own; `Retry-After` in whole seconds (RFC 9110 §10.2.3)."""
+    """The header lines of an error of our own; `Retry-After` in whole seconds (RFC 9110 §10.2.3).
+
+    A 401 names the scheme that is wanted (§11.6.1, RFC 6750 §3).
+    """
     if error.retry_after is None:
-        return _JSON
+        return _CHALLENGE if error.status_code == 401 else _JSON
     return _JSON + b"retry-after: %d\r\n" % max(1, round(error.retry_after))
 
 

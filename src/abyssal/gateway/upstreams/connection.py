@@ -158,7 +158,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._complete:
             if self._known.judged is None and self._lasting and not self._excess and self._status == 200:
                 headers = [pair for pair in self._headers if pair[0] != b"content-length"]
-                self._known.learn(data, self._body_bytes, lambda: headers)
+                self._known.learn(data, self._body_bytes, headers)
             self._finish()
         elif self._receiver is not None:
             if not self._head_done:
@@ -176,7 +176,7 @@ class UpstreamConnection(asyncio.Protocol):
         found = self._known.match(data)
         if found is None or headers is None:
             return False
-        length, start = found
+        length, start, _ = found
         if len(data) - start != length:
             return False
         self._answered = self._lasting = True

@@ -77,7 +77,7 @@ class Upstream:
     def chat_request(self, exchange: Exchange) -> bytes:
         """The whole HTTP request for `exchange`."""
         body = self.chat_body(exchange)
-        lines = exchange.forwarded
+        lines = exchange.head.forwarded
         request_id = exchange.id.encode()
         return b"%bx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
             self._head,

@@ -1,4 +1,4 @@
-"""The ASGI application behind the workers: the front page, metrics, and an error object for the rest."""
+"""The ASGI application behind the workers: front page, metrics, management, OAuth; errors for the rest."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from abyssal.wire.errors import NotFoundError, error_for_status
+from abyssal.platform.http.management import management_routes
+from abyssal.platform.http.oauth import oauth_routes
+from abyssal.platform.plane import ControlPlane
+from abyssal.wire.errors import ApiError, InternalServerError, NotFoundError, error_for_status
 
 _CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
-def build_app(*, version: str, models: list[str], metrics: Callable[[], Awaitable[bytes]]) -> Starlette:
+def build_app(
+    *, version: str, models: list[str], metrics: Callable[[], Awaitable[bytes]], plane: ControlPlane
+) -> Starlette:
     """The application. `metrics` gives the Prometheus text of the moment."""
 
     page = _front_page(version, models)
@@ -28,9 +33,30 @@ def build_app(*, version: str, models: list[str], metrics: Callable[[], Awaitabl
         return Response(await metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return Starlette(
-        routes=[Route("/", front), Route("/metrics", show_metrics)],
-        exception_handlers={HTTPException: _error},
+        routes=[
+            Route("/", front),
+            Route("/metrics", show_metrics),
+            *oauth_routes(plane),
+            *management_routes(plane),
+        ],
+        exception_handlers={HTTPException: _error, ApiError: _api_error, Exception: _fault},
     )
+
+
+async def _api_error(_: Request, exc: Exception) -> Response:
+    assert isinstance(exc, ApiError)
+    headers: dict[str, str] = {"cache-control": "no-store"}
+    if exc.retry_after is not None:
+        headers["retry-after"] = str(max(1, round(exc.retry_after)))
+    if exc.status_code == 401:
+        headers["www-authenticate"] = 'Bearer realm="abyssal"'
+    return Response(exc.as_json(), exc.status_code, headers, media_type="application/json")
+
+
+async def _fault(_: Request, exc: Exception) -> Response:
+    """Starlette raises it again after this, so that the log has it."""
+    error = InternalServerError(f"The platform failed ({type(exc).__name__}).")
+    return Response(error.as_json(), 500, media_type="application/json")
 
 
 async def _error(request: Request, exc: Exception) -> Response:

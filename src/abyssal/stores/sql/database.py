@@ -1,59 +1,150 @@
-"""Opens the database and knows when somebody else changed it. It does not know what the tables mean."""
+"""Opens the database, its tables as this program wants them. It does not know what the tables mean.
+
+`engine.begin()` is for writing, `engine.connect()` for reading: on SQLite the first takes the only write lock
+at once (waiting up to 30 s for it), so that no transaction that has read finds the file locked halfway; the
+second takes none, and never waits.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.exc import DatabaseError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event
+from sqlalchemy.exc import DBAPIError
 
-from abyssal.stores.sql.schema import metadata
+from abyssal.stores.sql.address import database_url, parse_database_url, shown, sqlite_url
+from abyssal.stores.sql.migrations import MODULES
+from abyssal.stores.sql.migrations.apply import MigrationStatus, bring_up_to_date, status_of
 from abyssal.wire.errors import ConfigurationError
 
+__all__ = ["MigrationStatus", "database_url", "migration_status", "open_database", "sqlite_url"]
 
-def open_database(path: Path, *, one_connection: bool = False) -> Engine:
-    """The SQLite database at `path`, made with its tables when it is new (WAL, mode 600).
+_BUSY = 30  # seconds that a writer waits for another on SQLite
+_WRITES = "abyssal_writes"
+# A server that vanished without a word is noticed within half a minute; the address may say otherwise.
+_PATIENCE = {
+    "connect_timeout": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+    "application_name": "abyssal",
+}
 
-    `one_connection` is for a thread that wants `ChangeWatch` to tell its own changes from others'.
-    Raises ConfigurationError when the file cannot be used.
+
+def open_database(url: str, *, one_connection: bool = False, migrate: bool = True) -> Engine:
+    """The database at `url`, made when it is new and migrated when it is old, under a lock.
+
+    A SQLite file is of mode 600 and keeps a write-ahead log. `one_connection` is for a thread that has the
+    engine to itself; on SQLite `ChangeWatch` needs it to tell this engine's changes from others'. Without
+    `migrate` the database must be there and up to date. Raises ConfigurationError when the database cannot be
+    reached or used, when a migration fails (the database is then as it was) and when it is newer than
+    this program.
     """
-    pool = StaticPool if one_connection else None
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30}, poolclass=pool)
-    event.listen(engine, "connect", _prepare_sqlite)
+    target = parse_database_url(url)
+    if target.get_backend_name() == "sqlite":
+        _prepare_file(target, make=migrate)
+    engine = _engine(target, one_connection)
     try:
-        metadata.create_all(engine)
-    except DatabaseError as error:
+        status = status_of(engine)
+        if status.current != status.head:
+            if not migrate:
+                raise ConfigurationError(
+                    f"{status.database}: the tables are of revision {status.current or 'none'}, this program "
+                    f"wants {status.head}; run: abyssal db upgrade"
+                )
+            bring_up_to_date(engine, MODULES)
+    except DBAPIError as error:
         engine.dispose()
-        raise ConfigurationError(
-            f"{path}: the database cannot be opened ({error.orig}); check the file and its directory"
-        ) from None
-    path.chmod(0o600)
+        raise _unusable(target, error) from None
+    except BaseException:
+        engine.dispose()
+        raise
     return engine
+
+
+def migration_status(url: str) -> MigrationStatus:
+    """Which revision the database at `url` has, and what is missing; nothing is made or changed.
+
+    Raises ConfigurationError when it cannot be read, or is newer than this program.
+    """
+    target = parse_database_url(url)
+    if target.get_backend_name() == "sqlite" and not Path(target.database or "").exists():
+        return MigrationStatus(shown(target), "")
+    engine = _engine(target, one_connection=True)
+    try:
+        return status_of(engine)
+    except DBAPIError as error:
+        raise _unusable(target, error) from None
+    finally:
+        engine.dispose()
+
+
+def _engine(url: URL, one_connection: bool) -> Engine:
+    if url.get_backend_name() == "postgresql":
+        patience = {name: value for name, value in _PATIENCE.items() if name not in url.query}
+        return create_engine(
+            url, connect_args=patience, pool_pre_ping=True, pool_size=1 if one_connection else 5
+        )
+    # isolation_level None: sqlite3 begins no transaction of its own; the event below begins every one.
+    pool = StaticPool if one_connection else None
+    made = create_engine(url, connect_args={"timeout": _BUSY, "isolation_level": None}, poolclass=pool)
+    engine = _SqliteEngine(made.pool, made.dialect, made.url)
+    event.listen(engine.pool, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+class _SqliteEngine(Engine):
+    """`begin()` says that it is going to write; `connect()` does not."""
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        with self.connect() as connection:
+            connection.info[_WRITES] = True
+            with connection.begin():
+                yield connection
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.info.pop(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    # Changing the mode wants the file alone, so it is asked for once in the file's life.
+    if cursor.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
 
 
-class ChangeWatch:
-    """Tells whether another connection or process changed the database since the last look."""
+def _prepare_file(url: URL, *, make: bool) -> None:
+    """The file with mode 600 from its first moment; SQLite gives its log the same."""
+    path = Path(url.database or "")
+    if not make and not path.exists():
+        raise ConfigurationError(
+            f"{path}: there is no database; abyssal serve or abyssal db upgrade makes it"
+        )
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        path.chmod(0o600)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path}: the database cannot be opened ({error.strerror}); check the file and its directory"
+        ) from None
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._version = self._read()
 
-    def changed(self) -> bool:
-        """True once per change by any other connection (SQLite `data_version`)."""
-        version = self._read()
-        changed, self._version = version != self._version, version
-        return changed
-
-    def _read(self) -> int:
-        with self._engine.begin() as connection:
-            return int(connection.execute(text("PRAGMA data_version")).scalar_one())
+def _unusable(url: URL, error: DBAPIError) -> ConfigurationError:
+    # psycopg's texts run over several lines, and name the user but never the password.
+    reason = " ".join(str(error.orig).split())
+    check = (
+        "the file and its directory" if url.get_backend_name() == "sqlite" else "database_url and the server"
+    )
+    return ConfigurationError(f"{shown(url)}: the database cannot be opened ({reason}); check {check}")

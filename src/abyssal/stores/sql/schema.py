@@ -1,21 +1,191 @@
-"""The tables. Times are Unix nanoseconds, durations microseconds, tokens integers."""
+"""The tables. Times are Unix nanoseconds, durations microseconds, tokens integers; lists are JSON texts.
+
+What the data plane follows (projects, credentials, token keys, revoked tokens) carries the `revision` of its
+last change; the row `identity` of `revisions` has the newest, and is written in the same transaction.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
-metadata = MetaData()
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)
 
-api_keys = Table(
-    "api_keys",
+# --- identity -----------------------------------------------------------------------------------------
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+# `scopes`, `models`, `networks` of an organisation or a project: NULL is no limit.
+organizations = Table(
+    "organizations",
     metadata,
     Column("id", String(40), primary_key=True),
     Column("name", String(200), nullable=False),
-    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("scopes", Text),
+    Column("models", Text),
+    Column("networks", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("archived_at", BigInteger),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("organization_id", String(40), ForeignKey("organizations.id"), nullable=False, index=True),
+    Column("name", String(200), nullable=False),
+    Column("scopes", Text),
+    Column("models", Text),
+    Column("networks", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("archived_at", BigInteger),
+    Column("revision", BigInteger, nullable=False, index=True),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("email", String(320), nullable=False, unique=True),
+    Column("name", String(200), nullable=False),
+    Column("operator", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("organization_id", String(40), ForeignKey("organizations.id"), primary_key=True),
+    Column("user_id", String(40), ForeignKey("users.id"), primary_key=True, index=True),
+    Column("role", String(20), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("kind", String(20), nullable=False),
+    Column("project_id", String(40), ForeignKey("projects.id"), nullable=False, index=True),
+    Column("user_id", String(40), ForeignKey("users.id"), index=True),  # NULL: nobody's, a service's
+    Column("name", String(200), nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("models", Text),
+    Column("networks", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    Column("last_used_at", BigInteger),
+    Column("revision", BigInteger, nullable=False, index=True),
+)
+
+# What proves a credential: one row, two while it is rotated. Which of the three columns is used depends on
+# the kind: `digest` for API keys, `sealed` for clients and signing keys, `public_key` (32 bytes) for ed25519.
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("credential_id", String(40), ForeignKey("credentials.id"), nullable=False, index=True),
+    Column("digest", LargeBinary(32), unique=True),
+    Column("sealed", LargeBinary),
+    Column("public_key", LargeBinary(32)),
     Column("hint", String(8), nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    Column("revoked_at", BigInteger),
+    Column("expires_at", BigInteger),
+    Column("warned_at", BigInteger),
 )
+
+# Keys that access tokens are signed with. `public_pem` is published from `created_at` on, tokens are signed
+# from `active_at` on, `retired_at` ends its use; tokens signed before are good until they expire.
+token_keys = Table(
+    "token_keys",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("public_pem", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("active_at", BigInteger, nullable=False),
+    Column("retired_at", BigInteger),
+    Column("revision", BigInteger, nullable=False, index=True),
+)
+
+revoked_tokens = Table(
+    "revoked_tokens",
+    metadata,
+    Column("jti", String(64), primary_key=True),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False, index=True),
+)
+
+# --- secrets at rest ----------------------------------------------------------------------------------
+
+# Which master key new seals are made with. A writer reads it in its own transaction (FOR SHARE), so that
+# nothing is sealed with a key that is being replaced.
+master_keys = Table(
+    "master_keys",
+    metadata,
+    Column("name", String(40), primary_key=True),  # always "current"
+    Column("key_id", String(40), nullable=False),
+)
+
+# The platform's own: `hash-key` for API keys.
+platform_secrets = Table(
+    "platform_secrets",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+# --- the control plane's own --------------------------------------------------------------------------
+
+# The answer to a creation, sealed since it may carry a secret that is shown once.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("caller", String(40), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("request", LargeBinary(32), nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False, index=True),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("organization_id", String(40), ForeignKey("organizations.id"), nullable=False, index=True),
+    Column("kind", String(40), nullable=False),
+    Column("subject", String(40), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+# --- calls --------------------------------------------------------------------------------------------
 
 # One row per call that reached an upstream; the primary key makes a replayed journal harmless.
 usage = Table(
@@ -38,3 +208,29 @@ usage = Table(
     Column("total_us", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
+
+# Turned away for who they were or were not: what an operator looks at after an attack. No secret is in it.
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("address", String(45), nullable=False),
+    Column("way", String(20), nullable=False),
+    Column("reason", String(40), nullable=False),
+    Column("credential_id", String(40), nullable=False),
+)
+
+# What version 0.1 kept its keys in (their plain SHA-256); emptied at the first start that finds rows in it.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("hint", String(8), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+)
+
+Index("ix_credentials_kind_project", credentials.c.kind, credentials.c.project_id)

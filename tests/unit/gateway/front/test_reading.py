@@ -16,7 +16,7 @@ from abyssal.gateway.exchange import Exchange
 from abyssal.gateway.front.reader import RequestReader
 from abyssal.wire.errors import ApiError
 
-Read = tuple[bytes, bytes, bytes, bytes, bytes | None, bytes | None, bool, bool]
+Read = tuple[bytes, bytes, bytes, bytes, bytes | None, bytes | None, bytes, bytes, bool, bool]
 
 
 class Sink:
@@ -28,9 +28,10 @@ class Sink:
         self.reader = RequestReader(self, self, max_body=max_body, next_id=lambda: "id")  # type: ignore[arg-type]
 
     def took(self, exchange: Exchange, keep_alive: bool, http10: bool) -> None:
-        one = (exchange.method, exchange.path, exchange.query, exchange.body, exchange.authorization)
-        self.told.append((*one, exchange.content_encoding, keep_alive, http10))
-        assert isinstance(exchange.forwarded, bytes)
+        head = exchange.head
+        one = (head.method, head.path, head.query, exchange.body, head.authorization)
+        self.told.append((*one, head.content_encoding, head.host, head.target, keep_alive, http10))
+        assert isinstance(head.forwarded, bytes)
 
     def refused(self, error: ApiError) -> None:
         self.told.append(error.status_code)

@@ -1,0 +1,152 @@
+"""The management routes on a data directory, called in this process: its owner needs no credential.
+
+A platform that runs on it takes a change over within a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import unquote, urlencode
+
+import msgspec
+
+from abyssal.cli.management import ROOT, Management, Object, Reach
+from abyssal.clock import SystemClock
+from abyssal.config import Config, data_directory, load_config
+from abyssal.wire.errors import ConfigurationError, LocalError, error_for_status
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from starlette.types import ASGIApp, Message, Scope
+
+    from abyssal.platform.plane import ControlPlane
+
+T = TypeVar("T")
+
+
+class LocalManagement:
+    """The routes of `app`, called without a network in between. What they raise comes through as it is."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    def request(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, json: object = None
+    ) -> Object:
+        body = b"" if json is None else msgspec.json.encode(json)
+        status, content = asyncio.run(_called(self._app, method, ROOT + path, urlencode(query or {}), body))
+        if status >= 400:
+            raise error_for_status(status)(
+                f"{method} {ROOT}{path}: {content.decode(errors='replace')}", status=status
+            )
+        return msgspec.json.decode(content, type=Object)
+
+
+@contextmanager
+def opened_local(reach: Reach, environ: Mapping[str, str]) -> Generator[Management]:
+    """The platform of the data directory that `reach` or `environ` names.
+
+    Raises ConfigurationError where no platform ever ran, LocalError when its database fails.
+    """
+    config = load_config(reach.config, environ) if reach.config is not None else Config()
+    data = data_directory(config, reach.data, environ)
+
+    # Only now: SQLAlchemy takes longer to load than everything else here together.
+    from sqlalchemy.exc import SQLAlchemyError
+    from starlette.routing import Router
+
+    from abyssal.platform.http.management import management_routes
+    from abyssal.stores.sql.address import database_url, parse_database_url, shown
+    from abyssal.stores.sql.database import open_database
+
+    url = database_url(config.stores, data, environ)
+    where = parse_database_url(url)
+    if where.get_backend_name() == "sqlite" and not Path(where.database or "").is_file():
+        raise ConfigurationError(
+            f"{data} is no platform's data directory: there is no {shown(where)}. Start `abyssal serve` "
+            "once, or name the directory with --data or ABYSSAL_DATA, or the platform's file with --config."
+        )
+    engine = open_database(url)
+    try:
+        yield LocalManagement(Router(management_routes(_plane(engine, config, data, environ))))
+    except SQLAlchemyError as error:
+        raise LocalError(f"{shown(where)}: {getattr(error, 'orig', error)}; try again.") from None
+    finally:
+        engine.dispose()
+
+
+def _plane(engine: Engine, config: Config, data: Path, environ: Mapping[str, str]) -> ControlPlane:
+    """A control plane for this process alone: nobody is told, whoever else is there finds out."""
+    from abyssal.platform.first_key import ensure_first_key
+    from abyssal.platform.plane import ControlPlane
+    from abyssal.stores.master_key import open_master_keys
+    from abyssal.stores.sql.old_keys import old_keys
+    from abyssal.stores.sql.vault import Vault
+
+    clock = SystemClock()
+    vault = Vault(engine, open_master_keys(config.identity.master_key, data, environ))
+    vault.prepare(now_ns=clock.unix_ns())
+    with engine.connect() as connection:
+        left_behind = old_keys(connection, count=1)
+    if left_behind:  # version 0.1 ran last: its keys are taken over, as the next start would
+        ensure_first_key(engine, vault, data, "", now_ns=clock.unix_ns())
+    return ControlPlane(
+        engine=engine,
+        vault=vault,
+        clock=clock,
+        identity=config.identity,
+        issuer=config.identity.issuer,
+        run=_at_once,
+        in_force=_for_nobody,
+        failed=_unheard,
+        local=True,
+    )
+
+
+async def _at_once(work: Callable[[], T]) -> T:
+    return work()
+
+
+async def _for_nobody() -> None:
+    pass
+
+
+def _unheard(*, address: str, way: str, reason: str, credential: str) -> None:
+    pass
+
+
+async def _called(app: ASGIApp, method: str, path: str, query: str, body: bytes) -> tuple[int, bytes]:
+    """Status and content of one request over ASGI 3 (`path` percent-encoded)."""
+    scope: Scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
+        "client": None,
+        "server": None,
+    }
+    status = 0
+    content: list[bytes] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+        else:
+            content.append(message.get("body", b""))
+
+    await app(scope, receive, send)
+    return status, b"".join(content)

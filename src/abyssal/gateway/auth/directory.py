@@ -1,0 +1,168 @@
+"""Who there is, in memory: what the control plane published, found by lookup. It judges nobody.
+
+1. Entries rest as bytes and become a `Credential` at their first use (`stores.snapshot`).
+2. A whole picture is gathered beside the one in force and takes its place when it is complete.
+3. An object that was replaced says so (`live`), so that whoever remembers it knows at once.
+"""
+
+from __future__ import annotations
+
+from abyssal.stores.api_keys import digest_of
+from abyssal.stores.snapshot import CredentialRecord, ProjectRecord, Snapshot, TokenKey, decode_record
+from abyssal.wire.addresses import Networks
+
+
+class Project:
+    """A project and its organisation's limits. One object for as long as it is published."""
+
+    __slots__ = ("active", "id", "models", "networks", "organization", "scopes")
+
+    def __init__(self, record: ProjectRecord) -> None:
+        self.id = record.id
+        self.update(record)
+
+    def update(self, record: ProjectRecord) -> None:
+        """Take over what changed."""
+        self.organization, self.scopes, self.active = record.organization, record.scopes, record.active
+        self.models = None if record.models is None else frozenset(record.models)
+        self.networks = tuple(Networks.parse(allowed) for allowed in record.networks)
+
+
+class Credential:
+    """A credential that was used since it was published. Times are Unix nanoseconds, 0 for never."""
+
+    __slots__ = (
+        "expires_at", "id", "kind", "live", "models", "networks", "principal", "project", "scopes",
+        "secrets", "user",
+    )  # fmt: skip
+
+    def __init__(self, record: CredentialRecord, project: Project) -> None:
+        self.id, self.kind, self.user = record.id, record.kind, record.user
+        self.project = project
+        self.scopes = record.scopes
+        self.models = None if record.models is None else frozenset(record.models)
+        self.networks = None if record.networks is None else Networks.parse(record.networks)
+        self.expires_at = record.expires_at
+        self.secrets = record.secrets
+        self.live = True
+        self.principal = Principal(self, record.scopes)
+
+    def admits(self, address: str) -> bool:
+        """Whether it may be used from `address`."""
+        own = self.networks
+        return (own is None or address in own) and all(address in other for other in self.project.networks)
+
+    @property
+    def bound_to_networks(self) -> bool:
+        """Whether it matters where it is used from."""
+        return self.networks is not None or bool(self.project.networks)
+
+
+class Principal:
+    """Who asks: a credential, with the scopes that its proof carries (bits of `stores.rights`)."""
+
+    __slots__ = ("_scopes", "credential", "id")
+
+    def __init__(self, credential: Credential, scopes: int) -> None:
+        self.credential = credential
+        self.id = credential.id
+        self._scopes = scopes
+
+    @property
+    def scopes(self) -> int:
+        """What the proof, the credential and the project all allow."""
+        return self._scopes & self.credential.scopes & self.credential.project.scopes
+
+    def may_use(self, model: str) -> bool:
+        """Whether the allow-lists have `model`, the name that the client uses."""
+        own, shared = self.credential.models, self.credential.project.models
+        return (own is None or model in own) and (shared is None or model in shared)
+
+    @property
+    def may_use_all(self) -> bool:
+        """Whether there is no allow-list."""
+        return self.credential.models is None and self.credential.project.models is None
+
+
+class _Picture:
+    __slots__ = ("entries", "projects", "revoked")
+
+    def __init__(self) -> None:
+        self.entries: dict[bytes, bytes | Credential] = {}
+        self.projects: dict[str, Project] = {}
+        self.revoked: dict[str, int] = {}
+
+
+class Directory:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self._now = _Picture()
+        self._coming: _Picture | None = None
+        self._hash_key = bytes(32)
+        self.token_keys: dict[str, TokenKey] = {}
+        self.version = 0
+
+    def take(self, piece: Snapshot) -> bool:
+        """Take a piece of a snapshot; True when with it a new version is in force."""
+        if piece.whole:
+            self._coming = _Picture()
+        picture = self._coming or self._now
+        if piece.hash_key is not None:
+            self._hash_key = piece.hash_key
+        if piece.token_keys is not None:
+            self.token_keys = {key.id: key for key in piece.token_keys}
+        for record in piece.projects:
+            known = picture.projects.get(record.id)
+            if known is None:
+                picture.projects[record.id] = Project(record)
+            else:
+                known.update(record)
+        entries = picture.entries
+        for entry in piece.entries:
+            before = entries.get(entry.lookup)
+            if isinstance(before, Credential):
+                before.live = False
+            if entry.record:
+                entries[entry.lookup] = entry.record
+            elif before is not None:
+                del entries[entry.lookup]
+        for token in piece.revoked_tokens:
+            picture.revoked[token.jti] = token.expires_at
+        if not piece.last:
+            return False
+        if self._coming is not None:
+            for old in self._now.entries.values():
+                if isinstance(old, Credential):
+                    old.live = False
+            self._now, self._coming = self._coming, None
+        self.version = piece.version
+        return True
+
+    def of_key(self, key: bytes) -> Credential | None:
+        """The API key's credential."""
+        return self._find(digest_of(key, self._hash_key))
+
+    def of_id(self, credential_id: str) -> Credential | None:
+        """The credential of that id; API keys are not found this way."""
+        return self._find(credential_id.encode())
+
+    def is_revoked(self, jti: str) -> bool:
+        """Whether the access token of that id was revoked."""
+        return jti in self._now.revoked
+
+    def forget_ended(self, now_ns: int) -> None:
+        """Let go of revocations of tokens that have ended anyway."""
+        revoked = self._now.revoked
+        for jti in [jti for jti, ends in revoked.items() if ends < now_ns]:
+            del revoked[jti]
+
+    def _find(self, lookup: bytes) -> Credential | None:
+        found = self._now.entries.get(lookup)
+        if type(found) is bytes:
+            record = decode_record(found)
+            project = self._now.projects.get(record.project)
+            if project is None:
+                return None
+            found = self._now.entries[lookup] = Credential(record, project)
+        return found  # pyright: ignore[reportReturnType]

@@ -1,0 +1,164 @@
+"""Nonces in Redis or Valkey, for several workers and replicas: `SET key NX PX`, one atomic step each.
+
+1. Claims that come while others are under way travel together; at most `MOST_WAITING` wait, and none longer
+   than a second. What cannot be asked is down, and nothing is taken then.
+2. A key is `abyssal:nonce:` and a digest. It lives until its `until` and a minute more, since Redis has its
+   own clock; it lives 16 minutes at most.
+3. Redis measures time as it passes. So a worker whose clock is set back raises a floor: what ends no later
+   than what it has taken is stale.
+4. Redis must not evict keys (`maxmemory-policy noeviction`); when it may, the log says so once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from abyssal.gateway.auth.nonces import Verdict
+
+TIMEOUT = 1.0  # seconds
+MOST_WAITING = 4096
+PREFIX = b"abyssal:nonce:"
+
+_MOST_AT_ONCE = 256
+_LONGEST, _MARGIN = 15 * 60_000, 60_000  # milliseconds
+_MILLISECOND, _SECOND = 1_000_000, 1_000_000_000
+_SET_BACK = 30 * _SECOND  # less than the margin; clocks that drift are no matter
+
+_log = logging.getLogger("abyssal.gateway")
+
+
+class _Claim(NamedTuple):
+    key: bytes
+    lifetime: int  # milliseconds
+    verdict: asyncio.Future[Verdict]
+
+
+class RedisNonces:
+    """See the module. `url` as redis-py takes it (`redis://`, `rediss://`, `unix://`); `loop` does the work.
+
+    ValueError for an address that is none.
+    """
+
+    def __init__(self, url: str, *, loop: asyncio.AbstractEventLoop) -> None:
+        from redis.asyncio import Redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
+        # A SET that is sent again after its answer was lost would find its own key: no retries.
+        self._redis: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
+            url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0)
+        )
+        self._loop = loop
+        self._waiting: list[_Claim] = []
+        self._under_way: list[_Claim] = []
+        self._closing: asyncio.Task[None] | None = None
+        self._at_work: asyncio.Task[None] | None = loop.create_task(self._work(self._check_policy()))
+        self._ahead = -(1 << 62)  # the clock's lead over the loop's, nanoseconds, at its greatest
+        self._latest = self._floor = 0  # Unix nanoseconds
+
+    def claim(self, nonce: bytes, until: int, now_ns: int) -> Verdict | asyncio.Future[Verdict]:
+        """See `Nonces`. The future may be cancelled; the nonce is then used up all the same."""
+        ahead = now_ns - int(self._loop.time() * _SECOND)
+        if ahead < self._ahead - _SET_BACK:
+            self._floor, self._ahead = max(self._floor, self._latest), ahead
+        else:
+            self._ahead = max(self._ahead, ahead)
+        if until <= max(self._floor, now_ns):
+            return Verdict.STALE
+        if self._closing is not None or len(self._waiting) >= MOST_WAITING:
+            return Verdict.DOWN
+        self._latest = max(self._latest, until)
+        lifetime = min(-(-(until - now_ns) // _MILLISECOND), _LONGEST) + _MARGIN
+        key = PREFIX + blake2b(nonce, digest_size=16).hexdigest().encode()
+        claim = _Claim(key, lifetime, self._loop.create_future())
+        self._waiting.append(claim)
+        if self._at_work is None:
+            self._at_work = self._loop.create_task(self._work())
+        return claim.verdict
+
+    def close(self) -> None:
+        """Answer what waits, and hang up. Safe to do twice; `aclose` waits until it is done."""
+        if self._closing is None:
+            self._closing = self._loop.create_task(self._close())
+            if self._at_work is not None:
+                self._at_work.cancel()
+
+    async def aclose(self) -> None:
+        """As `close`, and wait until it is done."""
+        self.close()
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        if self._at_work is not None:
+            await asyncio.wait([self._at_work])
+        await self._redis.aclose()
+
+    async def _work(self, first: Any = None) -> None:
+        """Ask about all that waits."""
+        try:
+            if first is not None:
+                await first
+            while self._waiting:
+                self._under_way = self._waiting[:_MOST_AT_ONCE]
+                del self._waiting[:_MOST_AT_ONCE]
+                if not await self._ask(self._under_way):
+                    self._give_up()
+        finally:
+            self._at_work = None
+            self._give_up()
+
+    async def _ask(self, claims: list[_Claim]) -> bool:
+        """Ask about `claims`, and say what came out. False: nothing can be said."""
+        from redis.exceptions import RedisError
+
+        try:
+            async with asyncio.timeout(TIMEOUT), self._redis.pipeline(transaction=False) as pipeline:
+                for key, lifetime, _ in claims:
+                    pipeline.set(key, b"", px=lifetime, nx=True)
+                answers = await pipeline.execute(raise_on_error=False)
+        except (RedisError, OSError, TimeoutError) as error:
+            _log.error("nonces: Redis does not answer: %s", error or type(error).__name__)
+            # Answers that still come are to questions that nobody asks any more.
+            await self._redis.connection_pool.disconnect()
+            return False
+        for claim, answer in zip(claims, answers, strict=True):
+            if not claim.verdict.done():
+                claim.verdict.set_result(_verdict(answer))
+        return True
+
+    def _give_up(self) -> None:
+        for claim in self._under_way + self._waiting:
+            if not claim.verdict.done():
+                claim.verdict.set_result(Verdict.DOWN)
+        self._under_way, self._waiting = [], []
+
+    async def _check_policy(self) -> None:
+        """Warn when Redis may throw nonces away. Many services do not let clients ask."""
+        from redis.exceptions import RedisError
+
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                found = await self._redis.config_get("maxmemory", "maxmemory-policy")
+        except (RedisError, OSError, TimeoutError):
+            return  # the first claim says it if Redis is not there
+        policy = found.get("maxmemory-policy", "noeviction")
+        if policy != "noeviction" and found.get("maxmemory", "0") != "0":
+            _log.warning(
+                "nonces: Redis may evict keys (maxmemory-policy %s), and a signed request could then be "
+                "replayed; set maxmemory-policy to noeviction, or use a Redis of its own for this",
+                policy,
+            )
+
+
+def _verdict(answer: object) -> Verdict:
+    if answer is True:
+        return Verdict.FRESH
+    if answer is None:
+        return Verdict.SEEN
+    from redis.exceptions import OutOfMemoryError
+
+    return Verdict.FULL if isinstance(answer, OutOfMemoryError) else Verdict.DOWN

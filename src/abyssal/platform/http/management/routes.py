@@ -1,0 +1,74 @@
+"""The table of endpoints as ASGI routes.
+
+1. Nothing that a client sends is looked at before the caller is known and has the scope `admin`.
+2. The rest is one transaction: an idempotency key, the endpoint, its answer kept.
+3. An answer to a change is sent when the change is in force in every worker of this node.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from abyssal.platform.http.management.endpoints import ENDPOINTS, ROOT, Asked, Endpoint
+from abyssal.platform.http.management.reading import (
+    parameters,
+    read_body,
+    read_bytes,
+    read_idempotency_key,
+    read_proof,
+    read_query,
+)
+from abyssal.platform.identity.idempotency import Answer, answered_before, keep_answer
+from abyssal.platform.identity.transaction import transaction
+from abyssal.platform.plane import ControlPlane
+
+_encoder = msgspec.json.Encoder()
+
+
+def management_routes(plane: ControlPlane, endpoints: Iterable[Endpoint] = ENDPOINTS) -> list[BaseRoute]:
+    """The routes. They raise ApiError for what is to be answered with an error object."""
+    of_path: defaultdict[str, dict[str, Endpoint]] = defaultdict(dict)
+    for endpoint in endpoints:
+        of_path[endpoint.path][endpoint.method] = endpoint
+    return [_route(plane, path, of_method) for path, of_method in of_path.items()]
+
+
+def _route(plane: ControlPlane, path: str, of_method: dict[str, Endpoint]) -> Route:
+    async def answer(request: Request) -> Response:
+        endpoint = of_method["GET" if request.method == "HEAD" else request.method]
+        body = await read_bytes(request)
+        done = await plane.run(lambda: _perform(plane, endpoint, request, body))
+        if endpoint.changes:
+            await plane.in_force()
+        headers = {"cache-control": "no-store"}  # some answers are shown once
+        return Response(done.body, done.status, headers, media_type="application/json")
+
+    return Route(ROOT + path, answer, methods=list(of_method))
+
+
+def _perform(plane: ControlPlane, endpoint: Endpoint, request: Request, body: bytes) -> Answer:
+    """On the thread that SQL belongs to."""
+    proof = read_proof(request.headers)
+    with transaction(plane, proof, endpoint.permission, changes=endpoint.changes) as turn:
+        asked = Asked(
+            parameters(request.path_params),
+            read_query(request.query_params, endpoint.query),
+            read_body(body, endpoint.body),
+        )
+        key = read_idempotency_key(request.headers) if endpoint.repeatable else None
+        digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + body).digest()
+        if key is not None:
+            before = answered_before(turn, key, digest)
+            if before is not None:
+                return before
+        answer = Answer(endpoint.status, _encoder.encode(endpoint.handle(turn, asked)))
+        if key is not None:
+            keep_answer(turn, key, digest, answer)
+        return answer

@@ -1,0 +1,1 @@
+"""Who may manage what, and the management itself: organisations, projects, members, credentials."""

@@ -1,0 +1,49 @@
+"""What every part of the control plane is given. It knows no route and no table."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from abyssal.clock import Clock
+from abyssal.config import IdentityConfig
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from abyssal.stores.sql.vault import Vault
+
+T = TypeVar("T")
+
+
+class Run(Protocol):
+    """Does work with SQL on the thread that it belongs to, and waits for it."""
+
+    async def __call__(self, work: Callable[[], T]) -> T: ...
+
+
+class Failed(Protocol):
+    """Takes note of a failed attempt to prove who one is; no secret is ever handed to it."""
+
+    def __call__(self, *, address: str, way: str, reason: str, credential: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """The collaborators of services and routes.
+
+    `in_force` waits until every worker of this node has what was committed, a second at most. `issuer` is
+    the address that tokens name. `local` is true for a command on the machine itself, which needs no
+    credential: it owns the data directory.
+    """
+
+    engine: Engine
+    vault: Vault
+    clock: Clock
+    identity: IdentityConfig
+    issuer: str
+    run: Run
+    in_force: Callable[[], Awaitable[None]]
+    failed: Failed
+    local: bool = False

@@ -1,0 +1,54 @@
+"""What is kept of calls: usage rows, failed attempts, and when each credential was last used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+import msgspec
+from sqlalchemy import Engine
+
+from abyssal.stores.records import Failed, Settled
+from abyssal.stores.sql.credentials import touch
+from abyssal.stores.sql.refusals import RefusalStore
+from abyssal.stores.sql.usage import UsageStore
+
+_TOUCH_EVERY = 60 * 10**9  # nanoseconds between two notes of a credential's use
+_MOST_FAILED = 1000  # attempts to a batch; an attack is counted in metrics, it need not fill the disk
+
+
+class CallStore:
+    """Adding the same records again changes nothing: that is how a journal is replayed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._usage = UsageStore(engine)
+        self._refusals = RefusalStore(engine)
+        self._touched: dict[str, int] = {}
+        self._touched_since = 0
+
+    def add(self, settled: Sequence[Settled], failed: Sequence[Failed]) -> None:
+        """Keep `settled` calls and `failed` attempts."""
+        self._usage.add(settled)
+        if failed:
+            self._refusals.add([_row(record) for record in failed[:_MOST_FAILED]])
+        if settled:
+            self._touch(settled)
+
+    def _touch(self, settled: Sequence[Settled]) -> None:
+        newest = max(record.at for record in settled)
+        if not 0 <= newest - self._touched_since < _TOUCH_EVERY:
+            self._touched, self._touched_since = {}, newest
+        used: dict[str, int] = {}
+        for record in settled:
+            if record.key_id not in self._touched:
+                used[record.key_id] = max(record.at, used.get(record.key_id, 0))
+        if used:
+            with self._engine.begin() as connection:
+                touch(connection, used)
+            self._touched.update(used)
+
+
+def _row(record: Failed) -> tuple[str, int, str, str, str, str]:
+    digest = sha256(msgspec.msgpack.encode(record)).hexdigest()[:40]  # the same when it is read again
+    return (digest, record.at, record.address[:45], record.way, record.reason, record.credential)
