@@ -1,10 +1,16 @@
-"""For every test: what a shell may have set for its background jobs is set back."""
+"""For every test: what a shell may have set for its background jobs is set back, and servers for who asks."""
 
 from __future__ import annotations
 
 import signal
 
 import pytest
+
+from .services.databases import each_database
+from .services.postgres import postgres, postgres_database, postgres_url
+from .services.redis import redis_server, redis_url
+
+__all__ = ["each_database", "postgres", "postgres_database", "postgres_url", "redis_server", "redis_url"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -31,6 +31,9 @@ def document(name: str) -> str:
 TABLES: dict[str, Any] = {
     "## `[server]`": config.ServerConfig,
     "## `[limits]`": config.LimitsConfig,
+    "## `[stores]`": config.StoresConfig,
+    "## `[identity]`": config.IdentityConfig,
+    "### `master_key`": config.MasterKeySource,
     '### `kind = "engine"`': config.EngineUpstream,
     '### `kind = "deepseek"`': config.DeepSeekUpstream,
     '### `kind = "openai"`': config.OpenAIUpstream,
@@ -52,6 +55,8 @@ def written(field: msgspec.structs.FieldInfo) -> str:
         return "required"
     if field.default is None:
         return "none"
+    if isinstance(field.default, msgspec.Struct):
+        return "`{}`"  # a table of its own, none of it set
     return f"`{msgspec.json.encode(field.default).decode()}`"
 
 

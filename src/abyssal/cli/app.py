@@ -17,6 +17,7 @@ import typer
 from abyssal import __version__
 from abyssal.cli.chat import chat
 from abyssal.cli.clients import clients
+from abyssal.cli.db import db
 from abyssal.cli.engine import engine
 from abyssal.cli.keys import keys
 from abyssal.cli.members import members
@@ -25,6 +26,7 @@ from abyssal.cli.orgs import orgs
 from abyssal.cli.projects import projects
 from abyssal.cli.public_keys import public_keys
 from abyssal.cli.quickstart import quickstart
+from abyssal.cli.secrets import secrets
 from abyssal.cli.serve import serve
 from abyssal.cli.signing_keys import signing_keys
 from abyssal.cli.terminal import complain
@@ -70,6 +72,8 @@ for name, group in {
     "orgs": orgs,
     "projects": projects,
     "members": members,
+    "db": db,
+    "secrets": secrets,
 }.items():
     app.add_typer(group, name=name)
 

@@ -89,7 +89,7 @@ def opened(reach: Reach) -> Generator[Management]:
     else:
         from abyssal.cli.management_local import opened_local as way
     try:
-        with way(reach, os.environ) as management:
+        with way(reach) as management:
             yield management
     except (BadRequestError, NotFoundError, UnprocessableError) as error:
         raise ConfigurationError(_as_options(error)) from None

@@ -6,6 +6,7 @@ A platform that runs on it takes a change over within a second.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,10 @@ from urllib.parse import unquote, urlencode
 
 import msgspec
 
+from abyssal.cli.database import Where, find_database, opened_database
 from abyssal.cli.management import ROOT, Management, Object, Reach
 from abyssal.clock import SystemClock
-from abyssal.config import Config, data_directory, load_config
-from abyssal.wire.errors import ConfigurationError, LocalError, error_for_status
+from abyssal.wire.errors import ConfigurationError, error_for_status
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -47,59 +48,61 @@ class LocalManagement:
 
 
 @contextmanager
-def opened_local(reach: Reach, environ: Mapping[str, str]) -> Generator[Management]:
-    """The platform of the data directory that `reach` or `environ` names.
+def opened_local(reach: Reach) -> Generator[Management]:
+    """The platform of the data directory that `reach` or the environment names.
 
-    Raises ConfigurationError where no platform ever ran, LocalError when its database fails.
+    Raises ConfigurationError where no platform of this version ever ran, LocalError when its database fails.
     """
-    config = load_config(reach.config, environ) if reach.config is not None else Config()
-    data = data_directory(config, reach.data, environ)
-
     # Only now: SQLAlchemy takes longer to load than everything else here together.
-    from sqlalchemy.exc import SQLAlchemyError
     from starlette.routing import Router
 
     from abyssal.platform.http.management import management_routes
-    from abyssal.stores.sql.address import database_url, parse_database_url, shown
-    from abyssal.stores.sql.database import open_database
+    from abyssal.stores.sql.address import parse_database_url, shown
 
-    url = database_url(config.stores, data, environ)
-    where = parse_database_url(url)
-    if where.get_backend_name() == "sqlite" and not Path(where.database or "").is_file():
+    where = find_database(reach.config, reach.data)
+    url = parse_database_url(where.url)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         raise ConfigurationError(
-            f"{data} is no platform's data directory: there is no {shown(where)}. Start `abyssal serve` "
+            f"{where.data} is no platform's data directory: there is no {shown(url)}. Start `abyssal serve` "
             "once, or name the directory with --data or ABYSSAL_DATA, or the platform's file with --config."
         )
-    engine = open_database(url)
-    try:
-        yield LocalManagement(Router(management_routes(_plane(engine, config, data, environ))))
-    except SQLAlchemyError as error:
-        raise LocalError(f"{shown(where)}: {getattr(error, 'orig', error)}; try again.") from None
-    finally:
-        engine.dispose()
+    with opened_database(where.url) as engine:
+        _check_has_run(engine, shown(url))
+        yield LocalManagement(Router(management_routes(_plane(engine, where))))
 
 
-def _plane(engine: Engine, config: Config, data: Path, environ: Mapping[str, str]) -> ControlPlane:
+def _check_has_run(engine: Engine, database: str) -> None:
+    """Raise ConfigurationError before the first start: it makes the first organisation, project and key.
+
+    The keys of version 0.1 are taken over by it too, and not here: that version may still be running on them.
+    """
+    from abyssal.stores.sql.credentials import has_credentials
+    from abyssal.stores.sql.old_keys import old_keys
+
+    with engine.connect() as connection:
+        if has_credentials(connection) and not old_keys(connection, count=1):
+            return
+    raise ConfigurationError(
+        f"{database}: no platform of this version has run on it yet. Start `abyssal serve` once: it makes "
+        "what is missing, and takes over the keys of the version before."
+    )
+
+
+def _plane(engine: Engine, where: Where) -> ControlPlane:
     """A control plane for this process alone: nobody is told, whoever else is there finds out."""
-    from abyssal.platform.first_key import ensure_first_key
     from abyssal.platform.plane import ControlPlane
     from abyssal.stores.master_key import open_master_keys
-    from abyssal.stores.sql.old_keys import old_keys
     from abyssal.stores.sql.vault import Vault
 
-    clock = SystemClock()
-    vault = Vault(engine, open_master_keys(config.identity.master_key, data, environ))
+    clock, identity = SystemClock(), where.config.identity
+    vault = Vault(engine, open_master_keys(identity.master_key, where.data, os.environ))
     vault.prepare(now_ns=clock.unix_ns())
-    with engine.connect() as connection:
-        left_behind = old_keys(connection, count=1)
-    if left_behind:  # version 0.1 ran last: its keys are taken over, as the next start would
-        ensure_first_key(engine, vault, data, "", now_ns=clock.unix_ns())
     return ControlPlane(
         engine=engine,
         vault=vault,
         clock=clock,
-        identity=config.identity,
-        issuer=config.identity.issuer,
+        identity=identity,
+        issuer=identity.issuer,
         run=_at_once,
         in_force=_for_nobody,
         failed=_unheard,

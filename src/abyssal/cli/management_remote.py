@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ class RemoteManagement:
 
 
 @contextmanager
-def opened_remote(reach: Reach, environ: Mapping[str, str]) -> Generator[Management]:
+def opened_remote(reach: Reach) -> Generator[Management]:
     """The platform at --base-url, else ABYSSAL_BASE_URL, else the one that runs on the data directory.
 
     Raises ConfigurationError when there is no key for it.
@@ -45,7 +46,7 @@ def opened_remote(reach: Reach, environ: Mapping[str, str]) -> Generator[Managem
     from abyssal import DeepSeekClient
 
     # What DEEPSEEK_… name is the service behind a platform: it has nothing to manage, and its key no rights.
-    ours = {name: value for name, value in environ.items() if not name.startswith("DEEPSEEK_")}
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("DEEPSEEK_")}
     connection = resolve_connection(ours, base_url=reach.base_url, api_key=reach.api_key, data=reach.data)
     # Not again after a fault: a second creation would leave a secret that nobody has seen.
     with DeepSeekClient(connection.api_key.reveal(), base_url=connection.base_url, max_retries=0) as client:

@@ -50,7 +50,7 @@ def serve(
     given = {"listen": listen, "workers": workers, "grace": grace, "tls_cert": tls_cert, "tls_key": tls_key}
     chosen = _configuration(config, model, {**given, "allow_plaintext": allow_plaintext or None})
     directory = data_directory(chosen, data, os.environ)
-    _check_first_key(directory)
+    _check_first_key(chosen, directory)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
     _check_tls(chosen.server)
     sys.exit(asyncio.run(_serve(chosen, directory)))
@@ -82,12 +82,18 @@ def _check_tls(server: ServerConfig) -> None:
         check_tls(server)
 
 
-def _check_first_key(directory: Path) -> None:
-    from abyssal.node.control import DATABASE
+def _check_first_key(config: Config, directory: Path) -> None:
+    """Refuse a first key that is none before any process is started, if this is certainly the first start."""
     from abyssal.stores.api_keys import check_given_key
 
-    if not (directory / DATABASE).exists():
+    try:
         check_given_key(os.environ.get("ABYSSAL_API_KEY", ""))
+    except ConfigurationError:
+        from abyssal.stores.sql.address import FILE, VARIABLE  # half a second, for those who wait to be told
+
+        elsewhere = config.stores.database_url is not None or os.environ.get(VARIABLE)
+        if not elsewhere and not (directory / FILE).exists():
+            raise
 
 
 async def _serve(config: Config, directory: Path) -> int:

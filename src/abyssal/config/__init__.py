@@ -20,7 +20,7 @@ from abyssal.config.types import (
     Target,
     Upstream,
 )
-from abyssal.config.values import check_front, data_directory, origin, parse_listen
+from abyssal.config.values import check_front, data_directory, parse_listen
 
 __all__ = [
     "BUNDLED_MODEL",
@@ -42,7 +42,6 @@ __all__ = [
     "data_directory",
     "default_config",
     "load_config",
-    "origin",
     "parse_config",
     "parse_listen",
 ]

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -122,7 +122,17 @@ def _convert(item: Any, cls: type[Any], where: str, environ: Mapping[str, str]) 
         if "missing required field" in problem:
             field = problem.split("`")[1]
             raise ConfigurationError(f"{where}{deeper}.{field}: is missing; it has no default") from None
-        raise ConfigurationError(f"{where}{deeper}: {problem[0].lower()}{problem[1:]}") from None
+        known = "".join(_choices(cls, deeper)) if "invalid enum value" in problem else ""
+        raise ConfigurationError(f"{where}{deeper}: {problem[0].lower()}{problem[1:]}{known}") from None
+
+
+def _choices(cls: type[Any], path: str) -> list[str]:
+    """What a setting of few values may be, as the end of a sentence."""
+    return [
+        f"; one of {', '.join(map(repr, get_args(field.type)))} is needed"
+        for field in msgspec.structs.fields(cls)
+        if f".{field.name}" == path and get_origin(field.type) is Literal
+    ]
 
 
 def _as_it_is(_: type[Any], value: Any) -> Any:

@@ -81,9 +81,10 @@ def check_front(server: ServerConfig) -> None:
     host, _ = parse_listen(server.listen, "server.listen")
     if not server.tls_cert and not server.allow_plaintext and not is_loopback(host):
         raise ConfigurationError(
-            f"server.listen: {server.listen} is open to other machines, and without TLS keys and answers can "
-            "be read on their way; give a certificate (tls_cert and tls_key, or --tls-cert and --tls-key), "
-            "or, where something in front does TLS, set allow_plaintext = true (or --allow-plaintext)"
+            f"server.listen: {server.listen} can be reached by other machines, and without TLS keys and "
+            "answers can be read on their way; give a certificate (tls_cert and tls_key, or --tls-cert and "
+            "--tls-key), or, where something in front does TLS, set allow_plaintext = true (or "
+            "--allow-plaintext)"
         )
 
 
@@ -91,12 +92,6 @@ def is_loopback(host: str) -> bool:
     """Whether only this machine reaches `host`. Names other than localhost are not looked up: no."""
     address = parse_address(host)
     return host == "localhost" if address is None else address.is_loopback
-
-
-def origin(server: ServerConfig, host: str, port: int) -> str:
-    """The address that clients are told: scheme, `host` in brackets if it is IPv6, and port."""
-    scheme = "https" if server.tls_cert else "http"
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def data_directory(config: Config, given: str | None, environ: Mapping[str, str]) -> Path:

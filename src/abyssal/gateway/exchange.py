@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from abyssal.gateway.auth.directory import Credential, Principal
+    from abyssal.gateway.principal import Credential, Principal
     from abyssal.wire.chat_request import ChatRequest
     from abyssal.wire.usage import TokenUsage
 

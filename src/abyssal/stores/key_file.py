@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from pathlib import Path
 
@@ -40,7 +41,7 @@ class KeyFile:
 
     def create(self, text: str) -> None:
         """Make the file; one that somebody else made in the meantime stays as it is."""
-        partial = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        partial = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}")
         try:
             self._write(partial, text)
             try:

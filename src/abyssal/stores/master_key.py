@@ -66,6 +66,11 @@ class MasterKeys:
         """The ids that the source had when it was last read, the newest last."""
         return self._ring
 
+    @property
+    def in_file(self) -> bool:
+        """Whether the ring is a file of ours, which a change of keys rewrites."""
+        return self._file is not None
+
     def reload(self) -> None:
         """Read the source again."""
         keys = parse_ring(self._source.read(), self._source.name)

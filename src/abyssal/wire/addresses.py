@@ -12,14 +12,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
-_KNOWN_ADDRESSES = 4096  # answers that one `Networks` remembers
+_REMEMBERED = 4096  # texts, and which address each is
+_LONGEST = 64  # characters; what is longer is no address, and is not remembered either
 _MAPPED_BITS = 96  # ::ffff:0:0/96 (RFC 4291 §2.5.5.2)
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     """The address that `text` is by rule 1; None if it is none."""
+    return _parse(text) if len(text) <= _LONGEST else None
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text)
     except ValueError:
@@ -34,16 +41,19 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 class Networks:
     """A set of networks; ``"192.0.2.1" in networks`` takes any spelling of an address."""
 
-    __slots__ = ("_by_length", "_known")
+    __slots__ = ("_by_bits",)
 
     def __init__(self, networks: Iterable[tuple[int, int, int]] = ()) -> None:
         """`networks` are address bits (32 or 128), prefix length and network address; see `parse`."""
-        found: dict[tuple[int, int], set[int]] = {}
+        found: dict[int, dict[int, set[int]]] = {}
         for bits, length, address in networks:
-            found.setdefault((bits, bits - length), set()).add(address >> (bits - length))
-        # (address bits, bits to drop, what is left): one look for each length, however many networks.
-        self._by_length = tuple((*key, frozenset(left)) for key, left in found.items())
-        self._known: dict[str, bool] = {}
+            drop = bits - length
+            found.setdefault(bits, {}).setdefault(drop, set()).add(address >> drop)
+        # By address bits: (bits to drop, what is left). One look for each length, however many networks.
+        self._by_bits = {
+            bits: tuple((drop, frozenset(left)) for drop, left in lengths.items())
+            for bits, lengths in found.items()
+        }
 
     @classmethod
     def parse(cls, texts: Iterable[str]) -> Networks:
@@ -54,22 +64,16 @@ class Networks:
         return cls(_parse_network(text) for text in texts)
 
     def __bool__(self) -> bool:
-        return bool(self._by_length)
+        return bool(self._by_bits)
 
     def __contains__(self, address: str) -> bool:
-        known = self._known.get(address)
-        if known is None:
-            if len(self._known) >= _KNOWN_ADDRESSES:
-                self._known.clear()
-            known = self._known[address] = self._holds(address)
-        return known
+        parsed = parse_address(address)
+        return parsed is not None and self.holds(parsed)
 
-    def _holds(self, text: str) -> bool:
-        address = parse_address(text)
-        if address is None:
-            return False
-        bits, number = address.max_prefixlen, int(address)
-        return any(bits == own and number >> drop in left for own, drop, left in self._by_length)
+    def holds(self, address: IPv4Address | IPv6Address) -> bool:
+        """Whether `address`, as `parse_address` gives it, is in one of the networks."""
+        number = int(address)
+        return any(number >> drop in left for drop, left in self._by_bits.get(address.max_prefixlen, ()))
 
 
 def _parse_network(text: str) -> tuple[int, int, int]:
@@ -99,31 +103,31 @@ def client_address(peer: str, forwarded_for: bytes | None, trusted: Networks) ->
     the left-most is the client: the call began within the trusted networks.
     """
     own = parse_address(peer)
-    nearest = peer if own is None else str(own)
-    if forwarded_for is None or peer not in trusted:
-        return nearest
-    client = nearest
+    if own is None:
+        return peer
+    if forwarded_for is None or not trusted.holds(own):
+        return str(own)
+    client = own
     for entry in reversed(forwarded_for.decode("latin-1").split(",")):
         address = _parse_forwarded(entry.strip(" \t"))
         if address is None:
-            return nearest
-        client = str(address)
-        if client not in trusted:
+            return str(own)
+        client = address
+        if not trusted.holds(client):
             break
-    return client
+    return str(client)
 
 
 def _parse_forwarded(entry: str) -> IPv4Address | IPv6Address | None:
     """An address of the header, perhaps in brackets, perhaps with a port."""
+    port = "0"
     if entry.startswith("["):
-        entry, closing, port = entry[1:].partition("]")
-        if not closing or ":" not in entry or (port and not port.startswith(":")):
+        entry, closing, rest = entry[1:].partition("]")
+        if not closing or ":" not in entry or rest[:1] not in ("", ":"):
             return None
-        port = port[1:] if port else "0"
+        port = rest[1:] if rest else port
     elif entry.count(":") == 1:
         entry, _, port = entry.partition(":")
-    else:
-        port = "0"
     if not (port.isascii() and port.isdecimal() and len(port) <= 5):
         return None
     return parse_address(entry)

@@ -13,6 +13,7 @@ from abyssal.config import (
     Config,
     DeepSeekUpstream,
     EngineUpstream,
+    MasterKeySource,
     OpenAIUpstream,
     Secret,
     data_directory,
@@ -35,6 +36,26 @@ idle_timeout = 7
 stalled_reader_timeout = 8
 keep_alive_comment = 9
 max_body = 1000
+tls_cert = "/etc/abyssal/cert.pem"
+tls_key = "/etc/abyssal/key.pem"
+tls_min = "1.2"
+tls_client_ca = "/etc/abyssal/clients.pem"
+allow_plaintext = true
+trusted_proxies = ["10.0.0.0/8", "2001:db8::/32", "192.0.2.1"]
+
+[stores]
+database_url = { env = "DATABASE" }
+redis_url = "redis://:literal@redis.test/0"
+
+[identity]
+issuer = "https://api.test"
+token_lifetime = 60
+token_key_days = 7
+master_key = { command = ["vault", "read"] }
+failures_per_address = 5
+failures_per_key = 4
+nonces = 100
+rotate_after = 90
 
 [limits]
 concurrency = 10
@@ -74,10 +95,24 @@ owned_by = "us"
 targets = [{ upstream = "cluster" }]
 """
 
+DATABASE = "postgresql://abyssal:from-the-environment@db.test/abyssal"
+ENVIRON = {"KEY": "sk-from-the-environment", "DATABASE": DATABASE}
+
 
 def test_everything_that_can_be_set() -> None:
-    config = parse_config(FULL, {"KEY": " sk-from-the-environment \n"})
+    config = parse_config(FULL, {**ENVIRON, "KEY": " sk-from-the-environment \n"})
     server = config.server
+    assert (server.tls_cert, server.tls_key) == ("/etc/abyssal/cert.pem", "/etc/abyssal/key.pem")
+    assert (server.tls_min, server.tls_client_ca) == ("1.2", "/etc/abyssal/clients.pem")
+    assert server.allow_plaintext is True
+    assert server.trusted_proxies == ("10.0.0.0/8", "2001:db8::/32", "192.0.2.1")
+    assert config.stores.database_url == Secret(DATABASE)
+    assert config.stores.redis_url == Secret("redis://:literal@redis.test/0")
+    identity = config.identity
+    assert (identity.issuer, identity.token_lifetime, identity.token_key_days) == ("https://api.test", 60, 7)
+    assert identity.master_key == MasterKeySource(command=("vault", "read"))
+    assert (identity.failures_per_address, identity.failures_per_key) == (5, 4)
+    assert (identity.nonces, identity.rotate_after) == (100, 90)
     assert (server.listen, server.data, server.workers, server.grace) == (
         "[::1]:9000",
         "/var/lib/abyssal",
@@ -111,6 +146,11 @@ def test_defaults_are_the_specification_s() -> None:
     assert (server.grace, server.header_timeout, server.body_timeout, server.idle_timeout) == (30, 10, 30, 75)
     assert (server.stalled_reader_timeout, server.keep_alive_comment) == (60, 15)
     assert server.max_body == 48 * 1024 * 1024
+    assert (server.tls_cert, server.tls_key, server.tls_min, server.tls_client_ca) == ("", "", "1.3", "")
+    assert (server.allow_plaintext, server.trusted_proxies) == (False, ())
+    assert (config.stores.database_url, config.stores.redis_url) == (None, None)
+    assert config.identity.master_key == MasterKeySource()
+    assert config.identity.token_lifetime == 3600
 
 
 def test_infinite_patience_can_be_written() -> None:
@@ -183,15 +223,16 @@ def test_a_file_that_names_no_upstream_gets_the_standard_ones() -> None:
 
 
 def test_secrets_are_shown_by_nothing() -> None:
-    config = parse_config(FULL, {"KEY": "sk-from-the-environment"})
+    config = parse_config(FULL, ENVIRON)
     for shown in (
         repr(config),
         str(config),
         f"{config}",
         repr(config.upstreams),
+        repr(config.stores),
         repr(msgspec.structs.asdict(config)),
     ):
-        assert "sk-from-the-environment" not in shown
+        assert "from-the-environment" not in shown
         assert "literal" not in shown
         assert "Secret(****)" in shown
     secret = Secret("sk-x")
@@ -210,13 +251,13 @@ def test_secrets_are_compared_by_value() -> None:
 def test_a_secret_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("  sk-from-a-file\n")
     text = FULL.replace('{ env = "KEY" }', f'{{ file = "{tmp_path / "key"}" }}')
-    assert parse_config(text, {}).upstreams[0].api_key == Secret("sk-from-a-file")  # type: ignore[union-attr]
+    assert parse_config(text, ENVIRON).upstreams[0].api_key == Secret("sk-from-a-file")  # type: ignore[union-attr]
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "abyssal.toml"
     path.write_text(FULL, encoding="utf-8")
-    assert load_config(path, {"KEY": "x"}) == parse_config(FULL, {"KEY": "x"})
+    assert load_config(path, ENVIRON) == parse_config(FULL, ENVIRON)
 
 
 # Addresses and directories

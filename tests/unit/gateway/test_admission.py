@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from abyssal.gateway.admission.concurrency import ConcurrencyCaps
-from abyssal.gateway.auth.directory import Credential, Project
 from abyssal.gateway.exchange import Exchange, RequestHead
+from abyssal.gateway.principal import Credential, Project
 from abyssal.stores.snapshot import CredentialRecord
 from abyssal.wire.errors import RateLimitError, UnavailableError
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from abyssal.gateway.auth import claims as rules
 from abyssal.gateway.auth.by_id import find
-from abyssal.gateway.auth.directory import Credential, Directory, Principal
+from abyssal.gateway.auth.directory import Directory
 from abyssal.gateway.auth.proof import Unproven
+from abyssal.gateway.principal import Credential, Principal
 from abyssal.stores.snapshot import TokenKey
 from abyssal.wire.jwt import Jwt, read_object
 

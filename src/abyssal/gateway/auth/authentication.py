@@ -16,11 +16,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from abyssal.gateway.auth.directory import Credential, Directory
+from abyssal.gateway.auth.directory import Directory
 from abyssal.gateway.auth.nonces import Nonces, Verdict
 from abyssal.gateway.auth.proof import Proof, Unproven
 from abyssal.gateway.auth.ways import Ways
 from abyssal.gateway.exchange import Exchange
+from abyssal.gateway.principal import Credential
 from abyssal.stores.brake import Attempts
 from abyssal.wire.errors import ApiError, AuthenticationError, RateLimitError, UnavailableError
 

@@ -9,8 +9,9 @@ import hashlib
 import re
 from collections.abc import Callable
 
-from abyssal.gateway.auth.directory import Credential, Directory
+from abyssal.gateway.auth.directory import Directory
 from abyssal.gateway.auth.proof import live_secrets
+from abyssal.gateway.principal import Credential
 
 _ID = re.compile(r"[a-z]{1,16}_[0-9A-Za-z]{1,64}").fullmatch
 _NOBODY = bytes(32)

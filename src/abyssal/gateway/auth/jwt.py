@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from abyssal.gateway.auth.access_token import TYPES, AccessTokens
-from abyssal.gateway.auth.directory import Directory, Principal
+from abyssal.gateway.auth.directory import Directory
 from abyssal.gateway.auth.proof import Proof, Unproven
 from abyssal.gateway.auth.self_issued import SelfIssued
 from abyssal.gateway.exchange import Exchange
+from abyssal.gateway.principal import Principal
 from abyssal.wire.jwt import Jwt, JwtError, take_apart
 
 

@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from abyssal.gateway.auth.by_id import find, is_proven, nonce_of
-from abyssal.gateway.auth.directory import Credential, Directory
+from abyssal.gateway.auth.directory import Directory
 from abyssal.gateway.auth.proof import Proof, Unproven
 from abyssal.gateway.auth.signable import message_of
 from abyssal.gateway.exchange import Exchange
+from abyssal.gateway.principal import Credential
 from abyssal.wire.message_signatures import (
     ComponentError,
     Message,

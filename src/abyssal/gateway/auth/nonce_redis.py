@@ -1,7 +1,7 @@
 """Nonces in Redis or Valkey, for several workers and replicas: `SET key NX PX`, one atomic step each.
 
 1. Claims that come while others are under way travel together; at most `MOST_WAITING` wait, and none longer
-   than a second. What cannot be asked is down, and nothing is taken then.
+   than two seconds. What cannot be asked is down, and nothing is taken then.
 2. A key is `abyssal:nonce:` and a digest. It lives until its `until` and a minute more, since Redis has its
    own clock; it lives 16 minutes at most.
 3. Redis measures time as it passes. So a worker whose clock is set back raises a floor: what ends no later
@@ -55,7 +55,8 @@ class RedisNonces:
         self._waiting: list[_Claim] = []
         self._under_way: list[_Claim] = []
         self._closing: asyncio.Task[None] | None = None
-        self._at_work: asyncio.Task[None] | None = loop.create_task(self._work(self._check_policy()))
+        self._at_work: asyncio.Task[None] | None = None
+        self._checking = loop.create_task(self._check_policy())
         self._ahead = -(1 << 62)  # the clock's lead over the loop's, nanoseconds, at its greatest
         self._latest = self._floor = 0  # Unix nanoseconds
 
@@ -82,9 +83,8 @@ class RedisNonces:
     def close(self) -> None:
         """Answer what waits, and hang up. Safe to do twice; `aclose` waits until it is done."""
         if self._closing is None:
-            self._closing = self._loop.create_task(self._close())
-            if self._at_work is not None:
-                self._at_work.cancel()
+            tasks = [self._checking, self._at_work]
+            self._closing = self._loop.create_task(self._close([task for task in tasks if task is not None]))
 
     async def aclose(self) -> None:
         """As `close`, and wait until it is done."""
@@ -92,16 +92,16 @@ class RedisNonces:
         if self._closing is not None:
             await asyncio.shield(self._closing)
 
-    async def _close(self) -> None:
-        if self._at_work is not None:
-            await asyncio.wait([self._at_work])
+    async def _close(self, tasks: list[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        self._give_up()
         await self._redis.aclose()
 
-    async def _work(self, first: Any = None) -> None:
+    async def _work(self) -> None:
         """Ask about all that waits."""
         try:
-            if first is not None:
-                await first
             while self._waiting:
                 self._under_way = self._waiting[:_MOST_AT_ONCE]
                 del self._waiting[:_MOST_AT_ONCE]
@@ -121,7 +121,7 @@ class RedisNonces:
                     pipeline.set(key, b"", px=lifetime, nx=True)
                 answers = await pipeline.execute(raise_on_error=False)
         except (RedisError, OSError, TimeoutError) as error:
-            _log.error("nonces: Redis does not answer: %s", error or type(error).__name__)
+            _log.error("nonces: Redis does not answer: %s", str(error) or type(error).__name__)
             # Answers that still come are to questions that nobody asks any more.
             await self._redis.connection_pool.disconnect()
             return False

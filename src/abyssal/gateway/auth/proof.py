@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from abyssal.gateway.auth.directory import Credential, Principal
 from abyssal.gateway.exchange import Exchange
+from abyssal.gateway.principal import Credential, Principal
 
 
 class Unproven(Exception):

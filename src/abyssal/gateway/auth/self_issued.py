@@ -15,8 +15,9 @@ from typing import Any, cast
 
 from abyssal.gateway.auth import claims as rules
 from abyssal.gateway.auth.by_id import find, is_proven
-from abyssal.gateway.auth.directory import Credential, Directory, Principal
+from abyssal.gateway.auth.directory import Directory
 from abyssal.gateway.auth.proof import Unproven
+from abyssal.gateway.principal import Credential, Principal
 from abyssal.wire.jwt import Jwt, read_object
 
 _TYPES = ("jwt", "application/jwt")

@@ -10,9 +10,10 @@ from __future__ import annotations
 from functools import partial
 
 from abyssal.gateway.auth.by_id import find, is_proven, nonce_of
-from abyssal.gateway.auth.directory import Credential, Directory
+from abyssal.gateway.auth.directory import Directory
 from abyssal.gateway.auth.proof import Proof, Unproven
 from abyssal.gateway.exchange import Exchange
+from abyssal.gateway.principal import Credential
 from abyssal.wire import signing
 
 _SECOND = 1_000_000_000

@@ -12,10 +12,10 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from abyssal.platform.identity.values import LONGEST_LIFE
-from abyssal.stores.rights import Role
 
 Text = Annotated[str, Meta(max_length=400)]
 Id = Annotated[str, Meta(max_length=100)]
+RoleName = Annotated[str, Meta(max_length=40)]
 Scopes = Annotated[tuple[Annotated[str, Meta(max_length=40)], ...], Meta(min_length=1, max_length=32)]
 Models = Annotated[tuple[Annotated[str, Meta(max_length=200)], ...], Meta(min_length=1, max_length=500)]
 Networks = Annotated[tuple[Annotated[str, Meta(max_length=60)], ...], Meta(min_length=1, max_length=64)]
@@ -60,7 +60,7 @@ class MemberDraft(_Body, frozen=True, kw_only=True):
     """Somebody to be a member; `name` is for a person whom the platform does not know yet."""
 
     email: Text
-    role: Role
+    role: RoleName
     name: Text | None = None
     organization: Id | None = None
 
@@ -68,7 +68,7 @@ class MemberDraft(_Body, frozen=True, kw_only=True):
 class MemberChange(_Body, frozen=True, kw_only=True):
     """Another role."""
 
-    role: Role
+    role: RoleName
 
 
 class CredentialDraft(_Body, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from abyssal.platform.identity.pages import Page, asked_page, page
 from abyssal.platform.identity.rules import Located, may_act_as, may_give_role
 from abyssal.platform.identity.sight import bounds, check_open, chosen_organization, member_of_id
 from abyssal.platform.identity.transaction import Transaction
-from abyssal.platform.identity.values import checked_email, checked_name
+from abyssal.platform.identity.values import checked_email, checked_name, checked_role
 from abyssal.stores.sql.credentials import revoke_of_user
 from abyssal.stores.sql.members import (
     MemberRow,
@@ -52,7 +52,8 @@ def create_member(turn: Transaction, draft: MemberDraft) -> MemberObject:
     """
     organization = chosen_organization(turn, draft.organization)
     turn.allow(Located(organization.id))
-    if not may_give_role(turn.caller, draft.role):
+    role = checked_role(draft.role)
+    if not may_give_role(turn.caller, role):
         raise turn.denied()
     check_open(organization)
     email = checked_email(draft.email)
@@ -67,9 +68,9 @@ def create_member(turn: Transaction, draft: MemberDraft) -> MemberObject:
             param="email",
             code="member_exists",
         )
-    add_member(turn.connection, organization.id, user.id, draft.role, created_at=turn.now_ns)
+    add_member(turn.connection, organization.id, user.id, role, created_at=turn.now_ns)
     return member_object(
-        MemberRow(organization.id, user.id, email, user.name, user.operator, draft.role, turn.now_ns)
+        MemberRow(organization.id, user.id, email, user.name, user.operator, role, turn.now_ns)
     )
 
 
@@ -84,12 +85,13 @@ def change_member(
     """Give another role. Raises ConflictError (`last_owner`) when nobody would own the organisation."""
     row = _one(turn, user_id, query)
     _check_outranked(turn, row)
-    if not may_give_role(turn.caller, change.role):
+    role = checked_role(change.role)
+    if not may_give_role(turn.caller, role):
         raise turn.denied()
-    if change.role != row.role:
+    if role != row.role:
         _check_not_last_owner(turn, row)
-        set_role(turn.connection, row.organization_id, row.user_id, change.role)
-    return member_object(msgspec.structs.replace(row, role=change.role))
+        set_role(turn.connection, row.organization_id, row.user_id, role)
+    return member_object(msgspec.structs.replace(row, role=role))
 
 
 def remove_one_member(turn: Transaction, user_id: str, query: Mapping[str, str]) -> MemberObject:

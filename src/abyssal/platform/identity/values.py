@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv6Network, ip_network
 
 from abyssal.platform.identity.limits import Limits, Names
-from abyssal.stores.rights import BITS, SCOPES, mask_of
+from abyssal.stores.rights import BITS, ROLES, SCOPES, mask_of
 from abyssal.wire.errors import BadRequestError
 
 LONGEST_LIFE = 100 * 365 * 86_400  # seconds; a sum with it still fits into the database's integers
@@ -36,14 +36,21 @@ def checked_email(text: str) -> str:
     return email
 
 
+def checked_role(role: str) -> str:
+    """The name of a role."""
+    if role not in ROLES:
+        raise _invalid("role", f"there is no role {role!r}, there are: {', '.join(ROLES)}")
+    return role
+
+
 def checked_limits(scopes: Names | None, models: Names | None, networks: Names | None) -> Limits:
     """Lists as a request names them: doubled values once, networks in their usual notation."""
     for scope in scopes or ():
         if scope not in BITS:
             raise _invalid("scopes", f"there is no scope {scope[:40]!r}, there are: {', '.join(SCOPES)}")
     for model in models or ():
-        if not 0 < len(model) <= _LONGEST_NAME or not model.isprintable():
-            raise _invalid("models", f"a model's name has 1 to {_LONGEST_NAME} printable characters")
+        if not 0 < len(model) <= _LONGEST_NAME or not model.isprintable() or " " in model:
+            raise _invalid("models", f"a model's name has 1 to {_LONGEST_NAME} characters and no blank")
     return Limits(
         Limits().scopes if scopes is None else mask_of(scopes),
         None if models is None else tuple(dict.fromkeys(models)),

@@ -6,6 +6,7 @@ It holds secrets as the database does, sealed or hashed; the master key is not i
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import tempfile
 from collections.abc import Generator
@@ -31,7 +32,7 @@ def write_backup(source: Engine, path: Path, *, overwrite: bool = False) -> dict
     cannot be written.
     """
     _check_place(source, path, overwrite)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         target = open_database(sqlite_url(partial))
         try:
@@ -47,42 +48,44 @@ def write_backup(source: Engine, path: Path, *, overwrite: bool = False) -> dict
     return counts
 
 
-def read_backup(path: Path, target: Engine, *, scratch: Path) -> dict[str, int]:
-    """Copy the backup in `path` into the empty database `target`; rows per table.
+@contextmanager
+def opened_backup(path: Path, *, scratch: Path) -> Generator[Engine]:
+    """The backup in `path`, to be copied from. The file itself is only read.
 
-    The file is only read. One of an older program is brought up to date in a copy, in the directory
-    `scratch`. Raises ConfigurationError when it is no backup, or a newer program's.
+    One of an older program is brought up to date in a copy, in the directory `scratch`. Raises
+    ConfigurationError when it is no backup, or a newer program's.
     """
     if not path.is_file():
         raise ConfigurationError(f"{path}: there is no such file; name one that `abyssal db backup` wrote")
-    with closing_engine(_read_only(path)) as source:
-        try:
-            status = status_of(source)
-        except DBAPIError as error:
-            raise ConfigurationError(
-                f"{path}: is no backup ({error.orig}); name one that `abyssal db backup` wrote"
-            ) from None
-        if not status.current:
-            raise ConfigurationError(
-                f"{path}: has no platform's tables; name one that `abyssal db backup` wrote"
-            )
-        if not status.pending:
-            return copy_database(source, target)
+    source = _read_only(path)
+    try:
+        if not _pending(source, path):
+            yield source
+            return
+    finally:
+        source.dispose()
     with tempfile.TemporaryDirectory(prefix=".restore-", dir=scratch) as directory:
-        copy = Path(directory) / "backup.db"
+        copy = Path(directory) / path.name
         with closing(_connect_read_only(path)) as old, closing(sqlite3.connect(copy)) as new:
             old.backup(new)
-        with closing_engine(open_database(sqlite_url(copy))) as source:
-            return copy_database(source, target)
+        source = open_database(sqlite_url(copy))
+        try:
+            yield source
+        finally:
+            source.dispose()
 
 
-@contextmanager
-def closing_engine(engine: Engine) -> Generator[Engine]:
-    """`engine`, and its connections closed in the end."""
+def _pending(source: Engine, path: Path) -> tuple[str, ...]:
+    """The revisions that the backup lacks."""
     try:
-        yield engine
-    finally:
-        engine.dispose()
+        status = status_of(source)
+    except DBAPIError as error:
+        raise ConfigurationError(
+            f"{path}: is no backup ({error.orig}); name one that `abyssal db backup` wrote"
+        ) from None
+    if not status.current:
+        raise ConfigurationError(f"{path}: has no platform's tables; name one that `abyssal db backup` wrote")
+    return status.pending
 
 
 def _check_place(source: Engine, path: Path, overwrite: bool) -> None:

@@ -8,7 +8,7 @@ second takes none, and never waits.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ class _SqliteEngine(Engine):
     """`begin()` says that it is going to write; `connect()` does not."""
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
+    def begin(self) -> Generator[Connection]:
         with self.connect() as connection:
             connection.info[_WRITES] = True
             with connection.begin():

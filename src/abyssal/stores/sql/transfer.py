@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine, Table, delete, func, insert, select
+from sqlalchemy import Connection, Engine, Table, delete, func, insert, inspect, select
 from sqlalchemy.exc import DBAPIError
 
 from abyssal.stores.sql.address import shown
@@ -33,7 +33,7 @@ def copy_database(source: Engine, target: Engine, *, batch: int = 5000) -> dict[
 
 def row_counts(connection: Connection) -> dict[str, int]:
     """The rows of every table that there is, in the order of copying."""
-    known = set(connection.dialect.get_table_names(connection))
+    known = set(inspect(connection).get_table_names())
     return {table.name: _count(connection, table) for table in metadata.sorted_tables if table.name in known}
 
 
@@ -56,7 +56,7 @@ def _check_empty(connection: Connection, name: str) -> None:
         if connection.execute(query).first() is not None:
             raise ConfigurationError(
                 f"{name}: the table {table.name} has rows, and only an empty database is copied into; name "
-                "another one"
+                "another one, or move this one out of the way"
             )
     connection.execute(delete(revisions))
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 from sqlalchemy import Engine, func, select
-from sqlalchemy.dialects import sqlite
 
 from abyssal.stores.records import Settled
+from abyssal.stores.sql.once import OnceRows
 from abyssal.stores.sql.schema import usage
 
 
@@ -26,29 +26,24 @@ class UsageStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # Compiled once: per-row work is then the driver's alone.
-        statement = usage.insert().prefix_with("OR IGNORE", dialect="sqlite")
-        self._insert = str(statement.compile(dialect=sqlite.dialect(paramstyle="qmark")))
+        self._rows = OnceRows(engine, usage)
 
     def add(self, rows: Sequence[Settled]) -> None:
         """Store `rows` in one transaction; a row whose id is there already is left as it is."""
-        if not rows:
-            return
-        values = [msgspec.structs.astuple(row) for row in rows]
-        with self._engine.begin() as connection:
-            connection.exec_driver_sql(self._insert, values)
+        self._rows.add([msgspec.structs.astuple(row) for row in rows])
 
     def totals(self) -> list[UsageTotal]:
         """Calls and tokens per model, by name."""
-        query = (
-            select(
-                usage.c.model,
-                func.count(),
-                func.sum(usage.c.prompt_tokens),
-                func.sum(usage.c.completion_tokens),
-            )
-            .group_by(usage.c.model)
-            .order_by(usage.c.model)
-        )
+        query = select(
+            usage.c.model,
+            func.count(),
+            func.sum(usage.c.prompt_tokens),
+            func.sum(usage.c.completion_tokens),
+        ).group_by(usage.c.model)
         with self._engine.connect() as connection:
-            return [UsageTotal(*row) for row in connection.execute(query)]
+            found = connection.execute(query).all()
+        # PostgreSQL sums to a decimal, and would sort by the database's language.
+        totals = [
+            UsageTotal(model, calls, int(sent), int(answered)) for model, calls, sent, answered in found
+        ]
+        return sorted(totals, key=lambda total: total.model)

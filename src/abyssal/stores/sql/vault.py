@@ -13,6 +13,7 @@ It does not know what the secrets are for.
 from __future__ import annotations
 
 import os
+import time
 
 from sqlalchemy import Connection, Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -23,11 +24,15 @@ from abyssal.stores.sql.rewrap import PLATFORM, SEALED, count_others, rewrap_bat
 from abyssal.stores.sql.schema import master_keys, platform_secrets
 from abyssal.wire.errors import ConfigurationError, LocalError
 
-__all__ = ["PLATFORM", "Vault"]
+__all__ = ["PLATFORM", "Vault", "current_key_id"]
 
 _CURRENT = master_keys.c.name == "current"
+_CURRENT_ID = select(master_keys.c.key_id).where(_CURRENT)
 _HASH_KEY = Place(PLATFORM, "platform_secrets", "hash-key")
 _BATCH = 500  # rows in one transaction: some milliseconds in which nobody else writes on SQLite
+# Between two batches on SQLite: who waits for its lock only looks again now and then, and would never find it
+# free.
+_GAP = 0.01  # seconds
 _NAMED = 5  # broken values that an error names
 
 
@@ -95,6 +100,8 @@ class Vault:
                 counts[sealed.table.name] += batch.rewrapped
                 broken += batch.broken
                 after, at_end = batch.last, batch.last is None
+                if not at_end and self._engine.dialect.name == "sqlite":
+                    time.sleep(_GAP)
         if broken:
             named = ", ".join(broken[:_NAMED]) + (" and others" if len(broken) > _NAMED else "")
             raise LocalError(
@@ -107,7 +114,7 @@ class Vault:
     def _prepared(self, now_ns: int) -> bytes:
         """The hash key."""
         with self._engine.begin() as connection:
-            current = connection.execute(select(master_keys.c.key_id).where(_CURRENT)).scalar()
+            current = connection.execute(_CURRENT_ID).scalar()
             sealed = connection.execute(
                 select(platform_secrets.c.sealed).where(platform_secrets.c.name == _HASH_KEY.row)
             ).scalar()
@@ -143,8 +150,7 @@ class Vault:
 
         With `change` this waits for all who seal, and keeps others from it until the transaction ends.
         """
-        query = select(master_keys.c.key_id).where(_CURRENT).with_for_update(read=not change)
-        key_id = connection.execute(query).scalar()
+        key_id = connection.execute(_CURRENT_ID.with_for_update(read=not change)).scalar()
         if key_id is None:
             raise RuntimeError("Vault.prepare has not been called on this database")
         return self._keys.key(key_id)
@@ -172,3 +178,9 @@ class Vault:
             raise LocalError(
                 "Another `abyssal secrets rewrap` changed the master key again; run it once more."
             )
+
+
+def current_key_id(engine: Engine) -> str | None:
+    """The id of the master key that seals in this database, None before anything was sealed."""
+    with engine.connect() as connection:
+        return connection.execute(_CURRENT_ID).scalar()

@@ -15,8 +15,21 @@ from abyssal.gateway.auth.jwt import JsonWebTokens
 from abyssal.stores.rights import BITS
 from abyssal.stores.snapshot import TokenKey
 
-from .people import CLIENT, ISSUER, NOW, OTHER_CLIENT, SIGNING_KEY, People, access_token, b64url, bearer
-from .people import payload_of, proven, refused, token_key
+from .people import (
+    CLIENT,
+    ISSUER,
+    NOW,
+    OTHER_CLIENT,
+    SIGNING_KEY,
+    People,
+    access_token,
+    b64url,
+    bearer,
+    payload_of,
+    proven,
+    refused,
+    token_key,
+)
 
 
 @pytest.fixture
@@ -140,9 +153,7 @@ def test_a_key_that_comes_and_one_that_goes(people: People, way: JsonWebTokens) 
 
 def test_a_published_key_on_another_curve_is_a_fault_of_ours(people: People, way: JsonWebTokens) -> None:
     public = ec.generate_private_key(ec.SECP384R1()).public_key()
-    pem = public.public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     people.publish(token_keys=(TokenKey("tk_1", pem),))
     with pytest.raises(ValueError, match="tk_1 that was published is not on P-256"):
         proven(way, bearer(access_token()))

@@ -8,8 +8,19 @@ from abyssal.gateway.auth.jwt import JsonWebTokens
 from abyssal.stores.rights import BITS
 from abyssal.stores.snapshot import TokenKey
 
-from .people import CLIENT, CLIENT_SECRET, ISSUER, NOW, People, access_token, bearer, proven, refused
-from .people import self_issued, token_key
+from .people import (
+    CLIENT,
+    CLIENT_SECRET,
+    ISSUER,
+    NOW,
+    People,
+    access_token,
+    bearer,
+    proven,
+    refused,
+    self_issued,
+    token_key,
+)
 
 
 @pytest.fixture

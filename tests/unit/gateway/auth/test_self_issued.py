@@ -12,9 +12,27 @@ from joserfc.jwk import OctKey
 from abyssal.gateway.auth.jwt import JsonWebTokens
 from abyssal.stores.rights import ALL_SCOPES, BITS
 
-from .people import CLIENT, CLIENT_SECRET, ED25519, ISSUER, NOW, OTHER_CLIENT, OTHER_SECRET, PUBLIC_KEY
-from .people import SIGNING_KEY, SIGNING_SECRET, People, b64url, bearer, proven, raw_self_issued, raw_token
-from .people import refused, self_issued, token_key
+from .people import (
+    CLIENT,
+    CLIENT_SECRET,
+    ED25519,
+    ISSUER,
+    NOW,
+    OTHER_CLIENT,
+    OTHER_SECRET,
+    PUBLIC_KEY,
+    SIGNING_KEY,
+    SIGNING_SECRET,
+    People,
+    b64url,
+    bearer,
+    proven,
+    raw_self_issued,
+    raw_token,
+    refused,
+    self_issued,
+    token_key,
+)
 
 CLAIMS = f'"iss":"{CLIENT}","iat":{NOW},"exp":{NOW + 60}'
 
@@ -163,7 +181,15 @@ def test_texts_that_are_refused_though_they_are_signed(way: JsonWebTokens, paylo
 
 @pytest.mark.parametrize(
     "header",
-    ['{"alg":"none","alg":"HS256"}', '{"alg":"HS256","alg":"HS256"}', '["HS256"]', '"HS256"', "{", b"\xff{}", b"{\0}"],
+    [
+        '{"alg":"none","alg":"HS256"}',
+        '{"alg":"HS256","alg":"HS256"}',
+        '["HS256"]',
+        '"HS256"',
+        "{",
+        b"\xff{}",
+        b"{\0}",
+    ],
 )
 def test_header_texts_that_are_refused(way: JsonWebTokens, header: str | bytes) -> None:
     assert refused(way, bearer(raw_token(header, "{" + CLAIMS + "}"))).reason == "malformed"

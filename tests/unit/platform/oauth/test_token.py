@@ -145,6 +145,7 @@ STRANGERS: dict[str, tuple[dict[str, str], str, str, str]] = {
     "form": ({"client_id": CLIENT, "client_secret": "x"}, "", "wrong_secret", CLIENT),
     "bad base64": ({}, "Basic ====", "malformed", ""),
     "no base64": ({}, "Basic é", "malformed", ""),
+    "junk in base64": ({}, basic_header(CLIENT, SECRET).replace("Basic ", "Basic !"), "malformed", ""),
     "no colon": ({}, raw_basic(CLIENT.encode()), "malformed", ""),
     "no UTF-8": ({}, raw_basic(b"\xff:\xff"), "malformed", ""),
     "percent, no UTF-8": ({}, raw_basic(b"%ff:%ff"), "malformed", ""),

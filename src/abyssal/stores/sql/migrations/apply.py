@@ -108,9 +108,9 @@ def _read_revision(connection: Connection, name: str, modules: Sequence[str]) ->
         return ""
     if len(found) > 1 or found[0] not in [revision_of(module) for module in modules]:
         raise ConfigurationError(
-            f"{name}: its tables are of revision {', '.join(found)}, which this program does not know (it knows "
-            f"{revision_of(modules[0])} to {revision_of(modules[-1])}); a newer program made them: run that one, "
-            "or restore a backup"
+            f"{name}: its tables are of revision {', '.join(found)}, which this program does not know (it "
+            f"knows {revision_of(modules[0])} to {revision_of(modules[-1])}); a newer program made them: run "
+            "that one, or restore a backup"
         )
     return found[0]
 
@@ -143,9 +143,9 @@ def _migrate(connection: Connection, name: str, current: str, modules: Sequence[
             except Exception as error:
                 reason = error.orig if isinstance(error, DBAPIError) else error
                 raise ConfigurationError(
-                    f"{name}: migration {revision} failed ({type(reason).__name__}: {reason}); the database is "
-                    f"as it was, at {current}; go on with the program that wrote it, or free what is in the way "
-                    "and start again"
+                    f"{name}: migration {revision} failed ({type(reason).__name__}: {reason}); the database "
+                    f"is as it was, at {current}; free what is in the way and start again, or go on with the "
+                    "program that wrote it"
                 ) from error
             applied.append(revision)
     return applied

@@ -7,12 +7,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import select
+from tests.unit.platform.identity.tenants import ED25519, MAIN, OURS, ROOT, World, call, key_of
 
 from abyssal.platform.http.management.endpoints import ENDPOINTS, Endpoint
 from abyssal.platform.identity.drafts import LimitsChange
-from abyssal.stores.sql.schema import metadata, organizations, users
-from tests.unit.platform.identity.tenants import ED25519, MAIN, OURS, ROOT, World, call, key_of
+from abyssal.stores.sql.schema import metadata
 
 HOSTILE = (
     "' OR 1=1--",
@@ -70,7 +69,9 @@ def named(endpoint: Endpoint) -> str:
 def path_of(endpoint: Endpoint) -> str:
     first = endpoint.path.split("/")[1]
     prefix = {"keys": "key", "clients": "client", "signing-keys": "sig", "public-keys": "pub"}
-    return endpoint.path.replace("{id}", ID_OF.get(first) or f"{prefix[first]}_e3" if first != "me" else "")
+    if "{id}" not in endpoint.path:
+        return endpoint.path
+    return endpoint.path.replace("{id}", ID_OF.get(first) or f"{prefix[first]}_e3")
 
 
 def rows(world: World) -> dict[str, int]:
@@ -88,21 +89,23 @@ def test_in_bodies(endpoint: Endpoint, world: World) -> None:
     assert endpoint.body is not None
     required = {field.name for field in msgspec.structs.fields(endpoint.body) if field.required}
     fitting = {name: FITTING[name] for name in required}
-    if "members" in endpoint.path:
-        fitting |= {"organization": OURS} if "organization" in endpoint.body.__struct_fields__ else {}
-    before = world.count(organizations), world.count(users)
+    fitting |= {
+        name: FITTING[name] for name in ("organization", "project") if name in endpoint.body.__struct_fields__
+    }
+    query = {"organization": OURS} if endpoint.query else None
     for field, many in texts_of(endpoint.body):
-        for text in HOSTILE:
+        for number, text in enumerate(HOSTILE):
+            if "email" in fitting:
+                fitting["email"] = f"{field}{number}@ours.example"
             body = fitting | {field: [text] if many else text}
-            answer = world.ask("owner", endpoint.method, path_of(endpoint), body)
+            answer = world.ask("operator", endpoint.method, path_of(endpoint), body, query=query)
             assert answer.status in (200, 201, 400, 404), (field, text[:20], answer.body[:200])
             if answer.status < 300:
-                shown = answer.json.get(field)
-                assert shown in ([text.strip()], text.strip(), text.strip().lower()), (field, text)
+                assert answer.json[field] in (text.strip(), [text.strip()]), (field, text)
             else:
-                assert text not in ("NULL", "[]", "_") or field != "name"
-                assert text not in answer.body.decode() or len(text.strip()) < 10
-    assert world.count(organizations) == before[0]
+                assert len(answer.body) < 1000
+                assert answer.status == 404 or answer.param in (field, f"{field}[0]"), (field, text[:20])
+    assert rows(world).keys() == {table.name for table in metadata.sorted_tables}
     assert world.ask("owner", "GET", "/me").status == 200
 
 
@@ -124,14 +127,17 @@ def test_in_paths(endpoint: Endpoint, world: World) -> None:
 def test_in_queries(endpoint: Endpoint, world: World) -> None:
     for name in endpoint.query:
         for text in HOSTILE:
-            answer = world.ask("operator", "GET", path_of(endpoint), query={name: text})
+            answer = world.ask(
+                "operator", endpoint.method, path_of(endpoint), {"role": "member"}, query={name: text}
+            )
             assert answer.status in (400, 404), (name, text[:20])
             if answer.status == 400:
                 assert answer.param == name
 
 
 @pytest.mark.parametrize(
-    "query", ["unknown=1", "%00=1", "limit=1&limit=2", "limit", "after=%FF%FE", "limit=%EF%BC%91", "=&=", "limit[]=1"]
+    "query",
+    ["unknown=1", "%00=1", "limit=1&limit=2", "limit", "after=%FF%FE", "limit=%EF%BC%91", "=&=", "limit[]=1"],
 )
 def test_a_strange_query_is_refused(query: str, world: World) -> None:
     answer = world.ask("owner", "GET", "/keys", query=query)
@@ -139,7 +145,9 @@ def test_a_strange_query_is_refused(query: str, world: World) -> None:
     assert answer.param is not None
 
 
-@pytest.mark.parametrize("name", ["Ω-Team", "東京", "a'b\"c", "<script>", "x" * 200, "'; DROP TABLE users; --"])
+@pytest.mark.parametrize(
+    "name", ["Ω-Team", "東京", "a'b\"c", "<script>", "x" * 200, "'; DROP TABLE users; --"]
+)
 def test_a_name_is_kept_as_it_is(name: str, world: World) -> None:
     made = world.ask("owner", "POST", "/projects", {"name": f"  {name} "})
     assert made.status == 201
@@ -156,7 +164,7 @@ def test_a_name_is_kept_as_it_is(name: str, world: World) -> None:
         (b'{"name":"\xff"}', None, "invalid_utf8"),
         (b'{"name":"\\ud800"}', None, "invalid_json"),
         (b'{"name":"a","nmae":"b"}', "nmae", "unknown_field"),
-        (b'{"name":"a","a`b - at `$.c`":"b"}', "a`b - at `$.c", "unknown_field"),
+        (b'{"name":"a","a`b - at `$.c`":"b"}', "a`b - at `$.c`", "unknown_field"),
         (b'{"name":1}', "name", "invalid_value"),
         (b'{"name":"a","scopes":"chat"}', "scopes", "invalid_value"),
         (b'{"name":"a","scopes":[1]}', "scopes[0]", "invalid_value"),
@@ -203,8 +211,3 @@ def test_head_and_other_methods(world: World) -> None:
     assert answer.status == 405
     allow = dict(answer.headers)[b"allow"].decode()
     assert {"GET", "PATCH", "DELETE"} <= set(allow.split(", "))
-
-
-def test_nothing_was_dropped(world: World) -> None:
-    with world.engine.connect() as connection:
-        assert connection.execute(select(users.c.id)).first() is not None

@@ -11,11 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-
-from abyssal.platform.http.management.endpoints import ENDPOINTS, KINDS, Endpoint
-from abyssal.platform.identity.objects import caller_object
-from abyssal.stores.rights import SCOPES
-from abyssal.stores.sql.members import set_role
 from tests.unit.platform.identity.tenants import (
     ABSENT,
     ED25519,
@@ -33,6 +28,11 @@ from tests.unit.platform.identity.tenants import (
     sqlite_world,
     user_of,
 )
+
+from abyssal.platform.http.management.endpoints import ENDPOINTS, KINDS, Endpoint
+from abyssal.platform.identity.objects import caller_object
+from abyssal.stores.rights import SCOPES
+from abyssal.stores.sql.members import set_role
 
 MINE = "mine"  # in place of an id: the caller's own
 
