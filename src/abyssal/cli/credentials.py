@@ -32,7 +32,7 @@ def list_credentials(
     """List them, oldest first. On a terminal the project appears if there is more than one."""
     with opened(reach) as management:
         found = list(pages(management, noun.path, within(management, org, project)))
-        columns = [*_COLUMNS, *_project_columns(management, found, as_json)]
+        columns = [*_columns(noun), *_project_columns(management, found, as_json)]
     show_list(found, columns, noun, as_json=as_json)
 
 
@@ -102,6 +102,19 @@ def _project_columns(management: Management, found: list[Object], as_json: bool)
     return [Column("project", lambda one: names.get(one["project"], one["project"]))]
 
 
+def _columns(noun: Noun) -> tuple[Column, ...]:
+    """What version 0.1 showed comes first: scripts cut these columns."""
+    return (
+        Column("id", text_of("id"), "bold"),
+        Column("name", text_of("name")),
+        Column("key" if "key" in noun.one else "secret", _hint),
+        Column("made", time_of("created_at")),
+        Column("revoked", time_of("revoked_at"), "red"),
+        Column("expires", time_of("expires_at")),
+        Column("last used", time_of("last_used_at")),
+    )
+
+
 def _hint(found: Object) -> str:
     return f"...{found['hint']}" if found.get("hint") else ""
 
@@ -115,16 +128,6 @@ def _secrets(found: Object) -> str:
     return ", ".join(shown)
 
 
-# What version 0.1 showed comes first: scripts cut these columns.
-_COLUMNS = (
-    Column("id", text_of("id"), "bold"),
-    Column("name", text_of("name")),
-    Column("key", _hint),
-    Column("made", time_of("created_at")),
-    Column("revoked", time_of("revoked_at"), "red"),
-    Column("expires", time_of("expires_at")),
-    Column("last used", time_of("last_used_at")),
-)
 _DETAILS = (
     Column("id", text_of("id")),
     Column("name", text_of("name")),

@@ -173,9 +173,8 @@ def copy(
         _show_counts(counts)
     if read_node(where.data) is not None:
         note("A platform runs on the data directory: what it has written since is not in the copy.")
-    note(
-        f"To use it, set stores.database_url to {target_name} and start again; the master key stays the same."
-    )
+    address = to if to.startswith("sqlite") else target_name
+    note(f"To use it, set stores.database_url to {address} and start again; the master key stays the same.")
 
 
 def _show_counts(counts: Mapping[str, int]) -> None:

@@ -21,15 +21,14 @@ _SHOWN = 3
 class Noun(msgspec.Struct, frozen=True):
     """What a command is about: what one and several are called, the command, the path of the list.
 
-    `id` and `names` are fields: what it is found by. `ended` is the field with the time at which it went out
-    of use: what has one is meant only if nothing else is.
+    `names` are the fields that it is found by, besides `id`. `ended` is the field with the time at which it
+    went out of use: what has one is meant only if nothing else is.
     """
 
     one: str
     several: str
     command: str
     path: str
-    id: str = "id"
     names: tuple[str, ...] = ("name",)
     ended: str = ""
 
@@ -51,7 +50,7 @@ def find(management: Management, noun: Noun, word: str, query: Mapping[str, str]
     seen: list[Object] = []
     meant: list[Object] = []
     for found in listed:
-        if found[noun.id] == word:
+        if found["id"] == word:
             return found
         if any(found.get(name) == word for name in noun.names):
             meant.append(found)
@@ -61,7 +60,7 @@ def find(management: Management, noun: Noun, word: str, query: Mapping[str, str]
     if len(meant) == 1:
         return meant[0]
     if meant:
-        ids = ", ".join(str(found[noun.id]) for found in meant[:20])
+        ids = ", ".join(found["id"] for found in meant[:20])
         raise ConfigurationError(
             f'There are {len(meant)} {noun.several} named "{word}"; give the id of one: {ids}'
         )
@@ -76,9 +75,9 @@ def place(noun: Noun, object_id: str) -> str:
 def _unknown(noun: Noun, word: str, seen: Iterable[Object]) -> str:
     known: dict[str, str] = {}  # what may have been meant: the id to give
     for found in seen:
-        for field in (noun.id, *noun.names):
+        for field in ("id", *noun.names):
             if isinstance(found.get(field), str):
-                known.setdefault(found[field], found[noun.id])
+                known.setdefault(found[field], found["id"])
     near = get_close_matches(word, known, n=_SHOWN, cutoff=0.7)
     message = f'There is no {noun.one} "{word}"'
     if not near:

@@ -122,7 +122,7 @@ def _convert(item: Any, cls: type[Any], where: str, environ: Mapping[str, str]) 
         if "missing required field" in problem:
             field = problem.split("`")[1]
             raise ConfigurationError(f"{where}{deeper}.{field}: is missing; it has no default") from None
-        known = "".join(_choices(cls, deeper)) if "invalid enum value" in problem else ""
+        known = "".join(_choices(cls, deeper)) if "enum value" in problem else ""
         raise ConfigurationError(f"{where}{deeper}: {problem[0].lower()}{problem[1:]}{known}") from None
 
 

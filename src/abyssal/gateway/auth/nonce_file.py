@@ -113,10 +113,10 @@ class NonceFile:
     def take_turns(self, live: Mapping[int, list[bytes]], floor: int) -> None:
         """Begin with the other file, if little of it is `live` (nonces by the second in which they end)."""
         left = [second for second in self._other.seconds if second in live]
-        records = [_RECORD.pack(digest, second) for second in left for digest in live[second]]
-        if len(records) * _LITTLE > self._active.size // _RECORD.size:
+        if sum(len(live[second]) for second in left) * _LITTLE > self._active.size // _RECORD.size:
             self._next_look += _STEP
             return
+        records = [_RECORD.pack(digest, second) for second in left for digest in live[second]]
         if self._append(b"".join(records) + _RECORD.pack(_FLOOR, floor)):
             self._active.seconds.update(left)
             self._other.empty()

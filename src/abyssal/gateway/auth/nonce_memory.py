@@ -23,7 +23,7 @@ _SECOND = 1_000_000_000
 
 
 class MemoryNonces:
-    """See the module. `capacity` is in nonces, about 130 bytes each; `path` is a folder or None.
+    """See the module. `capacity` is in nonces, about 110 bytes each; `path` is a folder or None.
 
     Raises ConfigurationError when the folder cannot be used, or another process uses it.
     """

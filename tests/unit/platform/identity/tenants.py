@@ -165,7 +165,7 @@ async def call_async(
         else:
             answer.body += message.get("body", b"")
 
-    lines = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    lines = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
         "path": path, "raw_path": quote(path).encode(), "query_string": query, "root_path": "", "headers": lines,
