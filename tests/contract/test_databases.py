@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Engine, select, text, update
+from sqlalchemy.exc import IntegrityError
 
 from abyssal.stores.sql.database import migration_status, open_database
 from abyssal.stores.sql.migrations import HEAD
 from abyssal.stores.sql.revision import current_revision, next_revision
-from abyssal.stores.sql.schema import metadata, organizations
+from abyssal.stores.sql.schema import metadata, organizations, projects
 from abyssal.wire.errors import ConfigurationError
 
 COUNT = """
@@ -71,9 +73,13 @@ def test_several_processes_open_a_new_one_at_once_and_lose_no_change(each_databa
 
 
 def test_a_transaction_that_fails_leaves_nothing(engine: Engine) -> None:
-    with pytest.raises(ZeroDivisionError), engine.begin() as connection:
-        next_revision(connection)
-        raise ZeroDivisionError
+    def fail() -> None:
+        with engine.begin() as connection:
+            next_revision(connection)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     with engine.connect() as connection:
         assert current_revision(connection) == 0
 
@@ -142,10 +148,6 @@ def test_a_reader_does_not_wait_for_a_writer(each_database: str, engine: Engine)
 
 
 def test_a_reference_to_nothing_is_refused(engine: Engine) -> None:
-    from sqlalchemy.exc import IntegrityError
-
-    from abyssal.stores.sql.schema import projects
-
     row = {"id": "proj_1", "organization_id": "org_none", "name": "p", "created_at": 1, "revision": 1}
     with pytest.raises(IntegrityError), engine.begin() as connection:
         connection.execute(projects.insert().values(row))
@@ -188,8 +190,6 @@ def test_a_wrong_password_is_not_shown(postgres_database: str) -> None:
 
 def test_two_writers_take_turns(each_database: str, engine: Engine) -> None:
     """The second waits for the first, and sees what it wrote."""
-    import threading
-
     other = open_database(each_database)
     begun, seen = threading.Event(), []
 

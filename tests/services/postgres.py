@@ -85,14 +85,17 @@ class PostgresCluster:
         password_file = self._directory / "password"
         password_file.write_text(self._password)
         password_file.chmod(0o644)  # its directory is its owner's alone
-        done = subprocess.run(
-            [initdb, "-D", str(self._directory / "data"), "-U", "tester", "--pwfile", str(password_file)]
-            + ["--auth", "scram-sha-256", "--encoding", "UTF8", "--no-locale", "--no-sync"],
-            cwd=self._directory,
-            capture_output=True,
-            text=True,
-            **owner,
-        )
+        command = [
+            initdb,
+            "-D",
+            str(self._directory / "data"),
+            "-U",
+            "tester",
+            "--pwfile",
+            str(password_file),
+        ]
+        command += ["--auth", "scram-sha-256", "--encoding", "UTF8", "--no-locale", "--no-sync"]
+        done = subprocess.run(command, cwd=self._directory, capture_output=True, text=True, **owner)
         if done.returncode:
             raise RuntimeError(f"initdb failed:\n{done.stdout}{done.stderr}")
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from abyssal.stores.sql.keys import KeyStore
 
 from abyssal.stores.sql.database import open_database
-from abyssal.stores.sql.keys import KeyStore
 from abyssal.testing import Answer, RunningServer, ScriptedUpstream, WireResponse
 
 from .calls import Gateway, body, table, upstream, wait_for

@@ -9,9 +9,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from tests.system.identities import Identities
 
 from abyssal.testing import RunningServer
-from tests.system.identities import Identities
 
 COPIES, REQUESTS, CONNECTIONS, BATCH = 8, 10_000, 32, 50
 TARGET = "/v1/models/abyssal-tiny"

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-from abyssal.testing import RunningServer
 from tests.services.debian import program
 from tests.system.identities import Identities
+
+from abyssal.testing import RunningServer
 
 PAGE = (Path(__file__).parents[2] / "docs" / "identity.md").read_text()
 WAYS = PAGE.partition("## Ways in")[2].partition("\n## ")[0]

@@ -6,6 +6,7 @@ import ast
 import re
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import msgspec
@@ -15,6 +16,7 @@ from starlette.routing import Route
 from abyssal import config
 from abyssal.config import Secret, parse_config
 from abyssal.platform.http.app import build_app
+from abyssal.platform.http.management import ENDPOINTS
 from abyssal.wire import errors
 from abyssal.wire.chat_request import ChatRequest
 
@@ -124,13 +126,26 @@ def test_every_route_is_on_the_page() -> None:
     async def metrics() -> bytes:
         return b""
 
+    plane: Any = SimpleNamespace(
+        issuer="https://platform.test", identity=config.IdentityConfig(), engine=None, vault=None, clock=None
+    )
+
     slow = {
         route.path
-        for route in build_app(version="", models=[], metrics=metrics).routes
-        if isinstance(route, Route)
+        for route in build_app(version="", models=[], metrics=metrics, plane=plane).routes
+        if isinstance(route, Route) and not route.path.startswith("/v1/platform/")
     }
     for path in routes | slow:
         assert re.search(rf"`(?:GET|POST) {re.escape(path)}`", page), f"{path} is not in docs/api.md"
+
+
+def test_every_management_endpoint_is_on_the_page() -> None:
+    rows = re.findall(
+        r"^\| `(GET|POST|PATCH|DELETE) /v1/platform(/[^`]*)` \|", document("identity.md"), flags=re.MULTILINE
+    )
+    alike = re.compile(r"^/(clients|signing-keys|public-keys)(?=/|$)")  # have the routes of /keys
+    wanted = {(endpoint.method, alike.sub("/keys", endpoint.path)) for endpoint in ENDPOINTS}
+    assert sorted(rows) == sorted(wanted)
 
 
 def test_every_field_of_a_chat_request_is_on_the_page() -> None:

@@ -35,7 +35,7 @@ def status(
     database_url: DatabaseUrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show which database it is, the revision of its tables, and how many rows they have."""
+    """Show the database's state. Which it is, its tables' revision, how many rows they have."""
     from abyssal.cli.terminal import note, print_json, print_line
     from abyssal.stores.sql.database import migration_status
     from abyssal.stores.sql.transfer import row_counts
@@ -73,7 +73,7 @@ def upgrade(
     database_url: DatabaseUrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring the tables to this program's revision; make them where there are none. Starting does it too."""
+    """Bring the tables to this program's revision. Makes them where there are none; starting does too."""
     from abyssal.cli.terminal import print_json, print_line
     from abyssal.stores.sql.database import migration_status
 
@@ -100,7 +100,7 @@ def backup(
     database_url: DatabaseUrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy the database into a file of mode 600, while the platform goes on serving."""
+    """Copy everything into a private file. The platform may go on serving."""
     from abyssal.cli.terminal import note, print_json
     from abyssal.stores.sql.backup import write_backup
 
@@ -122,7 +122,7 @@ def restore(
     database_url: DatabaseUrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a backup back, into an empty database and with no platform running on the data directory."""
+    """Bring a backup back. The database must be empty, and no platform run on the data directory."""
     from abyssal.cli.terminal import note, print_json
     from abyssal.node.node import lock_data_directory
     from abyssal.stores.sql.backup import opened_backup
@@ -157,7 +157,7 @@ def copy(
     database_url: DatabaseUrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy the database into another one: from SQLite to PostgreSQL, or any way round."""
+    """Copy everything into another database. From SQLite to PostgreSQL, or any way round."""
     from abyssal.cli.connection import read_node
     from abyssal.cli.terminal import note, print_json
     from abyssal.stores.sql.address import parse_database_url, shown

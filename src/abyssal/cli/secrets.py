@@ -65,7 +65,7 @@ def rewrap(
 
 @secrets.command("new-key")
 def new_key() -> None:
-    """Print a fresh master key, for a secret manager, a variable or a file of your own."""
+    """Print a fresh master key. For a secret manager, a variable or a file of your own."""
     from abyssal.cli.terminal import print_line
     from abyssal.stores.master_key import ring_line
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from abyssal.client.answer import Answer
 from abyssal.client.core import Call, ClientCore
+from abyssal.client.credentials.fetching import Fetching, Move
 from abyssal.client.reading import may_be_stream
 from abyssal.client.request import Request
 from abyssal.client.transport import AsyncStreamedAnswer, AsyncTransport
-from abyssal.wire.errors import AbyssalError, ConfigurationError
+from abyssal.wire.errors import AbyssalError, ApiTimeoutError, ConfigurationError
 
 A = TypeVar("A", Answer, Answer | AsyncStreamedAnswer)
 
@@ -42,10 +44,13 @@ class AsyncCaller:
         await self._transport.aclose()
 
     async def _attempt(self, call: Call, attempt: Callable[[Request], Awaitable[A]]) -> A:
+        fetching = call.fetching
         while True:
             if self._closed:
                 raise ConfigurationError("This client is closed; make a new one, or close it later.")
             try:
+                if fetching is not None:
+                    await self._await_token(fetching, call)
                 answer = await attempt(call.request())
                 error = call.error_of(answer) if isinstance(answer, Answer) else None
                 if error is None:
@@ -56,6 +61,39 @@ class AsyncCaller:
                 if wait is None:
                     raise
             await self._sleep(wait)
+
+    async def _await_token(self, fetching: Fetching, call: Call) -> None:
+        """Until there is a token for `call`, by the rules of `credentials.fetching`. Raises why there is none."""
+        clock = self.core.clock
+        while not fetching.is_fresh(clock.unix_ns()):
+            outcome = _Outcome()
+            move = fetching.join(clock.unix_ns(), outcome.put)
+            if move is Move.FETCH:
+                await self._fetch(fetching, call)
+            if move is not Move.WAIT:
+                return
+            try:
+                failure = await asyncio.wait_for(outcome.future, call.seconds_left())
+            except TimeoutError:
+                raise ApiTimeoutError(
+                    "No access token had come when the call's total time was over; allow more with timeout=."
+                ) from None
+            finally:
+                fetching.leave(outcome.put)
+            if failure is not None:
+                raise failure
+
+    async def _fetch(self, fetching: Fetching, call: Call) -> None:
+        clock = self.core.clock
+        asked_at = clock.unix_ns()
+        try:
+            fetching.take(await self._transport.send(call.fetch_request(fetching)), asked_at)
+        except AbyssalError as error:
+            if fetching.give_up(error, clock.unix_ns()):
+                raise
+        except BaseException:
+            fetching.give_up(None, clock.unix_ns())
+            raise
 
     async def _open(self, request: Request) -> Answer | AsyncStreamedAnswer:
         """The stream, or the whole of an answer that is none."""
@@ -69,3 +107,21 @@ class AsyncCaller:
             return Answer(answer.status, answer.headers, b"".join(parts))
         finally:
             await answer.aclose()
+
+
+class _Outcome:
+    """What came of another one's fetch. That one may run in another thread and another event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[AbyssalError | None] = self._loop.create_future()
+
+    def put(self, failure: AbyssalError | None) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._set, failure)
+        except RuntimeError:
+            pass  # the loop has ended, and who waited in it with it
+
+    def _set(self, failure: AbyssalError | None) -> None:
+        if not self.future.done():
+            self.future.set_result(failure)

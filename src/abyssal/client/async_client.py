@@ -14,7 +14,8 @@ from abyssal.client.answer import RawResponse, parse_json
 from abyssal.client.async_calls import AsyncCaller
 from abyssal.client.async_chat import AsyncChat, AsyncModels
 from abyssal.client.core import ClientCore
-from abyssal.client.settings import BaseUrl, checked_pool_size, goes_over_proxy, resolve_settings
+from abyssal.client.credentials.choice import Auth, choose_credential
+from abyssal.client.settings import BaseUrl, checked_pool_size, goes_over_proxy, resolve_base_url
 from abyssal.client.timeout import Timeout
 from abyssal.client.transport import AsyncTransport
 from abyssal.clock import Clock, SystemClock
@@ -35,6 +36,11 @@ class AsyncDeepSeekClient:
         self,
         api_key: str | None = None,
         *,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        key_id: str | None = None,
+        secret: str | None = None,
+        auth: Auth | None = None,
         base_url: str | None = None,
         api_base: str | None = None,
         timeout: Timeout | float | None = None,
@@ -45,12 +51,20 @@ class AsyncDeepSeekClient:
         _sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         _dice: Callable[[], float] = random.random,
     ) -> None:
-        settings = resolve_settings(os.environ, api_key=api_key, base_url=base_url, api_base=api_base)
+        base = resolve_base_url(os.environ, base_url=base_url, api_base=api_base)
+        proofs = {"api_key": api_key, "client_id": client_id, "client_secret": client_secret}
+        proofs |= {"key_id": key_id, "secret": secret}
+        credential = choose_credential(os.environ, base, auth, proofs)
         core = ClientCore(
-            settings, timeout=timeout, max_retries=max_retries, clock=_clock or SystemClock(), dice=_dice
+            base,
+            credential,
+            timeout=timeout,
+            max_retries=max_retries,
+            clock=_clock or SystemClock(),
+            dice=_dice,
         )
         if transport is None:
-            transport = _transport_to(settings.base_url, checked_pool_size(pool_size, os.cpu_count()))
+            transport = _transport_to(base, checked_pool_size(pool_size, os.cpu_count()))
         self._caller = AsyncCaller(core, transport, _sleep)
         self.chat = AsyncChat(self._caller)
         self.models = AsyncModels(self._caller)

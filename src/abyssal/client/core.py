@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping
 from abyssal import __version__
 from abyssal.client import faults
 from abyssal.client.answer import Answer
+from abyssal.client.credentials.fetching import Fetching
+from abyssal.client.credentials.protocol import Credential
 from abyssal.client.params import ChatParams, chat_body
 from abyssal.client.request import Endpoint, Request, checked_path, encode_body
 from abyssal.client.retry import Attempts, RetryBudget, RetryPolicy
-from abyssal.client.settings import Settings
+from abyssal.client.settings import BaseUrl
 from abyssal.client.timeout import Timeout, as_timeout
 from abyssal.clock import Clock
-from abyssal.wire.errors import AbyssalError, ConfigurationError
+from abyssal.wire.errors import AbyssalError, AuthenticationError, ConfigurationError
 
 _UNLIMITED = Timeout()
 
@@ -22,7 +24,7 @@ _UNLIMITED = Timeout()
 class Call:
     """One call of a user's: at most a few attempts with the same bytes."""
 
-    __slots__ = ("_attempts", "_body", "_core", "_timeout", "endpoint")
+    __slots__ = ("_attempts", "_body", "_core", "_proof", "_proved_again", "_prover", "_timeout", "endpoint")
 
     def __init__(
         self, core: ClientCore, endpoint: Endpoint, body: bytes | None, timeout: Timeout, *, streamed: bool
@@ -34,15 +36,44 @@ class Call:
         self._body = body
         self._timeout = timeout
         self._attempts = Attempts(core.policy, core.budget, deadline)
+        self._prover = core.prover
+        self._proof: Mapping[str, str] = {}
+        self._proved_again = False
+        if self._prover is not None and "authorization" in endpoint.headers:
+            self._prover = None  # the call's extra_headers bring a proof of their own, as they may with a key
+
+    @property
+    def fetching(self) -> Fetching | None:
+        """What has to be fetched before `request`, if anything ever has."""
+        return None if self._prover is None else self._prover.fetching
 
     def request(self) -> Request:
         """The next attempt."""
+        endpoint = self.endpoint
+        if self._prover is not None:
+            self._proof = self._prover.proof(endpoint, self._body or b"", self._core.clock.unix_ns())
+            endpoint = endpoint.with_proof(self._proof)
+        return Request(endpoint, self._body, self._timeout, self.seconds_left())
+
+    def fetch_request(self, fetching: Fetching) -> Request:
+        """What fetches a token for this call, within this call's limits."""
+        self._proof = {}  # should this be answered 401, it is not the token that is wrong
+        body = fetching.body.reveal().encode()
+        return Request(fetching.endpoint, body, self._timeout, self.seconds_left())
+
+    def seconds_left(self) -> float | None:
+        """Of the call's total time; None without a limit."""
         deadline = self._attempts.deadline
-        left = None if deadline is None else max(0.001, deadline - self._core.clock.monotonic())
-        return Request(self.endpoint, self._body, self._timeout, left)
+        return None if deadline is None else max(0.001, deadline - self._core.clock.monotonic())
 
     def seconds_until_retry(self, error: AbyssalError) -> float | None:
         """How long to wait before the next attempt; None if `error` is to be raised."""
+        if self._proof and not self._proved_again and isinstance(error, AuthenticationError):
+            # Once a call, and no retry: the service is well, it is the token that has ended or was revoked.
+            self._proved_again = True
+            if self._prover is not None and self._prover.refused(self._proof):
+                self._proof = {}
+                return 0.0
         return self._attempts.seconds_until_retry(error, self._core.clock.monotonic(), self._core.dice)
 
     def error_of(self, answer: Answer) -> AbyssalError | None:
@@ -72,7 +103,8 @@ class ClientCore:
 
     def __init__(
         self,
-        settings: Settings,
+        base: BaseUrl,
+        credential: Credential,
         *,
         timeout: Timeout | float | None,
         max_retries: int,
@@ -81,15 +113,16 @@ class ClientCore:
     ) -> None:
         if isinstance(max_retries, bool) or max_retries < 0:
             raise ConfigurationError(f"max_retries={max_retries!r} must be 0 or more.")
-        self.base = settings.base_url
-        self.secret = settings.api_key
+        self.base = base
+        self.secret = credential.secret
+        self.prover = None if credential.standing else credential
         self.timeout = as_timeout(timeout, _UNLIMITED)
         self.policy = RetryPolicy(max_retries=max_retries)
         self.budget = RetryBudget()
         self.clock = clock
         self.dice = dice
         self._headers = {
-            "authorization": f"Bearer {settings.api_key.reveal()}",
+            **credential.standing,
             "user-agent": f"abyssal/{__version__} python/{sys.version.split()[0]}",
             "accept": "application/json",
         }

@@ -9,6 +9,13 @@ BASE_URL: Final = "http://127.0.0.1:8000/v1"
 BASE_URL_VARIABLES: Final = ("ABYSSAL_BASE_URL", "DEEPSEEK_BASE_URL")
 API_KEY_VARIABLES: Final = ("ABYSSAL_API_KEY", "DEEPSEEK_API_KEY")
 
+# Tokens, in seconds.
+JWT_LIFE: Final = 3600  # of one that the client signs itself; the platform takes at most 24 h
+TOKEN_LIFE: Final = 300.0  # of an access token that does not say
+TOKEN_LONGEST_LIFE: Final = 86400.0
+RENEW_EARLY: Final = 60.0  # before a token's end, or a fifth of its life if that is less
+RENEW_PAUSE: Final = 10.0  # after a renewal that failed while the old token is still good
+
 # Connecting and reading, in seconds.
 CONNECT_TIMEOUT: Final = 5.0
 READ_TIMEOUT: Final = 30.0  # between two reads; also how long the first byte may take

@@ -1,7 +1,7 @@
 """The right error for a bad answer, in the forms in which services and the proxies before them put it.
 
 Error objects are `{"error": {"message", "type", "param", "code"}}`; also understood: `error` as a string,
-`message` or `detail` at the top (FastAPI), an HTML page, plain text, nothing at all. No I/O.
+with `error_description` (RFC 6749 section 5.2), `message` or `detail` at the top (FastAPI), an HTML page, plain text, nothing at all. No I/O.
 """
 
 from __future__ import annotations
@@ -27,6 +27,13 @@ _BY_TYPE = {kind.type: kind for kind in reversed(ApiError.__subclasses__())}
 def request_id_of(headers: Mapping[str, str]) -> str | None:
     """The platform's name for the request, or the official service's; header names in lower case."""
     return headers.get("x-request-id") or headers.get("x-ds-trace-id")
+
+
+class OpenAICompatibilityError(ProtocolError):
+    """The other side answered, but not in the shape of OpenAI's API, which the DeepSeek API shares.
+
+    Usual causes: a base URL that is a web page or another API, or a server that speaks a dialect of its own.
+    """
 
 
 def error_of_answer(
@@ -75,16 +82,16 @@ def error_in_event(data: bytes, request_id: str | None, secret: Secret) -> ApiEr
 
 def not_expected(
     headers: Mapping[str, str], content: bytes, wanted: str, reason: object, secret: Secret
-) -> ProtocolError:
+) -> OpenAICompatibilityError:
     """The error for a good status with a content that is not what it should be."""
     hint = " Is base_url right?" if "html" in headers.get("content-type", "") else ""
     came = _described(headers, without(secret, content))
-    return ProtocolError(f"The answer is not {wanted} ({reason}); it came {came}{hint}")
+    return OpenAICompatibilityError(f"The answer is not {wanted} ({reason}); it came {came}{hint}")
 
 
 def without(secret: Secret, content: bytes) -> bytes:
     """`content` with the key blotted out, should the other side have echoed it."""
-    return content.replace(secret.reveal().encode(), b"****")
+    return secret.blotted_out(content)
 
 
 def _excerpt(content: bytes) -> str:
@@ -111,7 +118,8 @@ def _read(content: bytes) -> tuple[Any, dict[str, Any]]:
     fields = cast("dict[str, Any]", body)
     inner: Any = fields.get("error") or fields
     if isinstance(inner, str):
-        return fields, {"message": inner}
+        told = _if(fields.get("error_description"), str)
+        return fields, {"message": told, "code": inner} if told else {"message": inner}
     if not isinstance(inner, dict):
         return fields, {}
     found = cast("dict[str, Any]", inner)

@@ -83,7 +83,11 @@ class StreamReader:
         except ProtocolError as error:
             self._fail(error)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self._fail(ProtocolError(f"An event of the stream is no chat completion chunk: {error}."))
+            self._fail(
+                faults.OpenAICompatibilityError(
+                    f"An event of the stream is no chat completion chunk: {error}."
+                )
+            )
         return chunks
 
     def feed_fault(self, error: AbyssalError) -> None:

@@ -51,6 +51,15 @@ class Endpoint:
         path = self.target.removeprefix(self.base.path)
         return Endpoint(self.method, self.base, path, {**self.headers, **checked_headers(extra)})
 
+    def with_proof(self, fields: Mapping[str, str]) -> Endpoint:
+        """A copy to which `fields` are added, for one attempt. They are a `Credential`'s, and not checked."""
+        proved = Endpoint.__new__(Endpoint)
+        proved.method, proved.base, proved.target = self.method, self.base, self.target
+        proved.headers = {**self.headers, **fields}
+        lines = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
+        proved.head = self.head + lines.encode("ascii")
+        return proved
+
     def __repr__(self) -> str:
         return f"Endpoint({self.method} {self.url})"
 

@@ -1,4 +1,4 @@
-"""Where calls go and as whom: arguments first, then the environment, then the local platform.
+"""Where calls go: arguments first, then the environment, then the local platform. As whom: `credentials`.
 
 Knows the rules of precedence and of what is a usable value; the environment is handed in.
 """
@@ -45,49 +45,44 @@ class BaseUrl(msgspec.Struct, frozen=True):
 
 
 class Secret:
-    """A key that shows itself to nobody: not in `repr`, not in a traceback's variables."""
+    """A secret that shows itself to nobody: not in `repr`, not in a traceback's variables."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_tokens", "_value")
 
     def __init__(self, value: str) -> None:
         self._value = value
+        self._tokens: tuple[str, ...] = ()
 
     def reveal(self) -> str:
         return self._value
+
+    def hide_also(self, token: str) -> None:
+        """`token` was made or got with this secret; it and the one before it are kept hidden as well."""
+        self._tokens = (token, *self._tokens[:1])
+
+    def blotted_out(self, content: bytes) -> bytes:
+        """`content` with the secret and its tokens blotted out, should the other side have echoed them."""
+        for value in (self._value, *self._tokens):
+            content = content.replace(value.encode(), b"****")
+        return content
 
     def __repr__(self) -> str:
         return "Secret(...)"
 
 
-class Settings(msgspec.Struct, frozen=True):
-    """Where to and as whom."""
+def resolve_base_url(
+    environment: Mapping[str, str], *, base_url: str | None, api_base: str | None
+) -> BaseUrl:
+    """Where calls go: the argument under either name, the environment, the platform on this machine.
 
-    base_url: BaseUrl
-    api_key: Secret
-
-
-def resolve_settings(
-    environment: Mapping[str, str], *, api_key: str | None, base_url: str | None, api_base: str | None
-) -> Settings:
-    """The settings that hold. Raises ConfigurationError when there is no key, or a value is unusable."""
+    Raises ConfigurationError for a value that is unusable, and for two that differ.
+    """
     if base_url and api_base and base_url != api_base:
         raise ConfigurationError(
             f"base_url={base_url!r} and api_base={api_base!r} are two names for one thing; give one of them."
         )
-    url = base_url or api_base or _first_set(environment, defaults.BASE_URL_VARIABLES) or defaults.BASE_URL
-    key = api_key or _first_set(environment, defaults.API_KEY_VARIABLES)
-    if not key or not key.strip():
-        raise ConfigurationError(
-            "No API key: pass api_key=..., or set the environment variable "
-            f"{' or '.join(defaults.API_KEY_VARIABLES)}. `abyssal serve` prints the first key when it starts."
-        )
-    key = key.strip()
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError(
-            "The API key has a character that no key has (a space, a line break or a non-ASCII one); "
-            "copy it again."
-        )
-    return Settings(parse_base_url(url), Secret(key))
+    url = base_url or api_base or first_set(environment, defaults.BASE_URL_VARIABLES) or defaults.BASE_URL
+    return parse_base_url(url)
 
 
 def parse_base_url(url: str) -> BaseUrl:
@@ -117,13 +112,14 @@ def parse_base_url(url: str) -> BaseUrl:
     return BaseUrl(parts.scheme, host, port or _PORTS[parts.scheme], parts.path.rstrip("/"))
 
 
-def _first_set(environment: Mapping[str, str], names: Iterable[str]) -> str | None:
+def first_set(environment: Mapping[str, str], names: Iterable[str]) -> str | None:
+    """The first of the variables `names` that is set to more than blanks, without blanks around it."""
     return next((value for name in names if (value := environment.get(name, "").strip())), None)
 
 
 def goes_over_proxy(base: BaseUrl, environment: Mapping[str, str]) -> bool:
     """Whether the environment names a proxy that may have to be used for `base`; never for loopback."""
-    return not base.is_loopback and _first_set(environment, _PROXY_VARIABLES[base.scheme]) is not None
+    return not base.is_loopback and first_set(environment, _PROXY_VARIABLES[base.scheme]) is not None
 
 
 def checked_pool_size(pool_size: int | None, cores: int | None) -> int:

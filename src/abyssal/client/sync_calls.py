@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from abyssal.client.answer import Answer
 from abyssal.client.core import Call, ClientCore
+from abyssal.client.credentials.fetching import Fetching, Move
 from abyssal.client.reading import may_be_stream
 from abyssal.client.request import Request
 from abyssal.client.transport import StreamedAnswer, Transport
-from abyssal.wire.errors import AbyssalError, ConfigurationError
+from abyssal.wire.errors import AbyssalError, ApiTimeoutError, ConfigurationError
 
 A = TypeVar("A", Answer, Answer | StreamedAnswer)
 
@@ -40,10 +42,13 @@ class Caller:
         self._transport.close()
 
     def _attempt(self, call: Call, attempt: Callable[[Request], A]) -> A:
+        fetching = call.fetching
         while True:
             if self._closed:
                 raise ConfigurationError("This client is closed; make a new one, or close it later.")
             try:
+                if fetching is not None:
+                    self._await_token(fetching, call)
                 answer = attempt(call.request())
                 error = call.error_of(answer) if isinstance(answer, Answer) else None
                 if error is None:
@@ -54,6 +59,39 @@ class Caller:
                 if wait is None:
                     raise
             self._sleep(wait)
+
+    def _await_token(self, fetching: Fetching, call: Call) -> None:
+        """Until there is a token for `call`, by the rules of `credentials.fetching`. Raises why there is none."""
+        clock = self.core.clock
+        while not fetching.is_fresh(clock.unix_ns()):
+            outcome: SimpleQueue[AbyssalError | None] = SimpleQueue()
+            move = fetching.join(clock.unix_ns(), outcome.put)
+            if move is Move.FETCH:
+                self._fetch(fetching, call)
+            if move is not Move.WAIT:
+                return
+            try:
+                failure = outcome.get(timeout=call.seconds_left())
+            except Empty:
+                raise ApiTimeoutError(
+                    "No access token had come when the call's total time was over; allow more with timeout=."
+                ) from None
+            finally:
+                fetching.leave(outcome.put)
+            if failure is not None:
+                raise failure
+
+    def _fetch(self, fetching: Fetching, call: Call) -> None:
+        clock = self.core.clock
+        asked_at = clock.unix_ns()
+        try:
+            fetching.take(self._transport.send(call.fetch_request(fetching)), asked_at)
+        except AbyssalError as error:
+            if fetching.give_up(error, clock.unix_ns()):
+                raise
+        except BaseException:
+            fetching.give_up(None, clock.unix_ns())
+            raise
 
     def _open(self, request: Request) -> Answer | StreamedAnswer:
         """The stream, or the whole of an answer that is none."""

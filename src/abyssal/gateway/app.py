@@ -62,7 +62,7 @@ class Gateway:
         self.journal = JournalWriter(Path(setup.journal), setup.writer)
         ledger = Ledger(self.journal, clock, loop.time)
         self.directory = Directory()
-        self._shared_nonces = NodeNonces(lambda *question: tell(Claim(*question)), loop)
+        self._shared_nonces = NodeNonces(lambda number, nonce, until: tell(Claim(number, nonce, until)), loop)
         self.nonces = choose_nonces(config, Path(setup.nonces), self._shared_nonces, loop)
         self.caps = ConcurrencyCaps(
             total=config.limits.concurrency, per_key=config.limits.concurrency_per_key

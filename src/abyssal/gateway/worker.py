@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from abyssal.gateway.front.tls import TlsContext
 
 _SWEEP_EVERY = 1.0  # seconds
+_TLS_GOODBYE = 2.0  # seconds for a client to close its side
 _log = logging.getLogger("abyssal.gateway")
 
 
@@ -78,6 +79,7 @@ class Worker:
             backlog=4096,
             ssl=None if tls is None else tls.context,
             ssl_handshake_timeout=None if tls is None else gateway.front.limits.header,
+            ssl_shutdown_timeout=None if tls is None else _TLS_GOODBYE,
         )
         self._loop.call_later(_SWEEP_EVERY, self._sweep)
         self.link.send(Serving())

@@ -23,14 +23,19 @@ FIRST = "sk-first-of-the-platform"
 Run = Callable[..., str]
 
 
+def first_start(data: Path, url: str) -> None:
+    """What the first start leaves."""
+    engine = open_database(url)
+    vault = Vault(engine, open_master_keys(MasterKeySource(), data, {}))
+    vault.prepare(now_ns=1)
+    ensure_first_key(engine, vault, data, FIRST, now_ns=1)
+    engine.dispose()
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """What the first start leaves."""
-    engine = open_database(sqlite_url(tmp_path / "abyssal.db"))
-    vault = Vault(engine, open_master_keys(MasterKeySource(), tmp_path, {}))
-    vault.prepare(now_ns=1)
-    ensure_first_key(engine, vault, tmp_path, FIRST, now_ns=1)
-    engine.dispose()
+    """A data directory after the first start."""
+    first_start(tmp_path, sqlite_url(tmp_path / "abyssal.db"))
     return tmp_path
 
 
@@ -55,6 +60,29 @@ def test_a_person_alone_names_no_organisation_and_no_project(run: Run) -> None:
     assert key.startswith("sk-")
     assert [line.split("\t")[1] for line in run("keys", "list").splitlines()] == ["first", "laptop"]
     assert "is revoked now" in run("keys", "revoke", "laptop")
+
+
+def test_on_postgresql_it_is_the_same(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres_database: str,
+) -> None:
+    data = tmp_path_factory.mktemp("postgresql")
+    first_start(data, postgres_database)
+    monkeypatch.setenv("ABYSSAL_DATA", str(data))
+    monkeypatch.setenv("ABYSSAL_DATABASE_URL", postgres_database)
+    run("keys", "create", "laptop")
+    run("members", "create", "ada@example.com", "--role", "admin")
+    run("clients", "create", "hers", "--user", "ada@example.com", "--expires", "1h")
+    run("keys", "rotate", "laptop", "--overlap", "1h")
+    with pytest.raises(ConfigurationError, match="near ones: laptop"):
+        run("keys", "revoke", "lapotp")
+    assert [line.split("\t")[1] for line in run("keys", "list").splitlines()] == ["first", "laptop"]
+    run("members", "remove", "ada@example.com")
+    (client,) = json.loads(run("clients", "list", "--json"))
+    assert client["revoked_at"] is not None
+    assert [path.name for path in data.iterdir()] == ["master.key"]
 
 
 def test_what_is_stored_is_what_the_data_plane_looks_for(run: Run, data: Path) -> None:

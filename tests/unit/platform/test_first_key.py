@@ -142,7 +142,7 @@ def test_keys_of_version_0_1_go_on_working(empty: World, tmp_path: Path) -> None
         for row in rows(
             empty, *(credentials.c[n] for n in ("id", "name", "created_at", "revoked_at", "user_id"))
         )
-    }  # noqa: E501
+    }
     assert kept == {
         "key_0123456789abcdef": ("key_0123456789abcdef", 3, None, None),
         "key_fedcba9876543210": ("key_fedcba9876543210", 3, 4, None),

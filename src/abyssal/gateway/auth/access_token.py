@@ -18,7 +18,7 @@ from abyssal.gateway.auth import claims as rules
 from abyssal.gateway.auth.by_id import find
 from abyssal.gateway.auth.directory import Directory
 from abyssal.gateway.auth.proof import Unproven
-from abyssal.gateway.principal import Credential, Principal
+from abyssal.gateway.principal import Principal
 from abyssal.stores.snapshot import TokenKey
 from abyssal.wire.jwt import Jwt, read_object
 
@@ -36,10 +36,10 @@ class AccessTokens:
         self._issuer = issuer
         self._keys: dict[str, EllipticCurvePublicKey] = {}
 
-    def claimed(self, token: Jwt) -> Credential | None:
+    def claimed(self, token: Jwt) -> str:
         """Whose it says it is. Raises JwtError."""
         client: object = read_object(token.payload).get("client_id")
-        return find(self._directory, client, "client") if type(client) is str else None
+        return client if type(client) is str else ""
 
     def prove(self, token: Jwt, now_ns: int) -> tuple[Principal, int, str, str]:
         """Whose it is, when it ends (Unix nanoseconds), its `jti`, its key. Raises Unproven, JwtError."""

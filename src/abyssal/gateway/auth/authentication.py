@@ -71,17 +71,21 @@ class Authentication:
 
     def _prove(self, exchange: Exchange) -> asyncio.Future[None] | None:
         address = exchange.client.address_of(exchange.head)
-        way_name, now_ns = "", self._unix_ns()
+        way_name, claimed, now_ns = "", "", self._unix_ns()
         try:
             way = self._ways.of(exchange.head)
             way_name = way.name
-            if self._attempts.engaged:
-                self._check_attempts(way.claimed(exchange), address)
-            proof = way.prove(exchange, now_ns)
+            claimed = way.claimed(exchange) if self._attempts.engaged else ""
+            self._check_attempts(claimed, address)
+            try:
+                proof = way.prove(exchange, now_ns)
+            except Unproven:
+                claimed = way.claimed(exchange)  # there or not: a brake must not tell
+                raise
             credential = proof.principal.credential
             self._check(credential, address, now_ns)
         except Unproven as why:
-            raise self._failed(why, way_name, address) from None
+            raise self._failed(why, way_name, address, why.credential or claimed) from None
         if not proof.nonce:
             self._proved(exchange, proof, address)
             if way_name == "api_key" and not credential.bound_to_networks:
@@ -117,7 +121,7 @@ class Authentication:
             why = Unproven(
                 "replayed" if verdict is Verdict.SEEN else "stale", proof.principal.id, counts=False
             )
-            raise self._failed(why, way, address)
+            raise self._failed(why, way, address, why.credential)
         else:
             raise UnavailableError(
                 "Signed requests cannot be taken at the moment; try again shortly with a new nonce.",
@@ -129,9 +133,9 @@ class Authentication:
         self._attempts.proved(proof.principal.id, address, self._monotonic())
         exchange.principal = proof.principal
 
-    def _failed(self, why: Unproven, way: str, address: str) -> ApiError:
+    def _failed(self, why: Unproven, way: str, address: str, claimed: str) -> ApiError:
         if why.counts:
-            self._attempts.failed(why.credential, address, self._monotonic())
+            self._attempts.failed(claimed, address, self._monotonic())
         self._note(address=address, way=way, reason=why.reason, credential=why.credential)
         return refusal()
 

@@ -26,6 +26,11 @@ def find(directory: Directory, name: str, kind: str) -> Credential | None:
     return found if found is not None and found.kind == kind else None
 
 
+def named(name: str) -> str:
+    """`name` if it has the form of an id, else "": what a request claims, whether there is such a one or not."""
+    return name if _ID(name) else ""
+
+
 def is_proven(credential: Credential | None, now_ns: int, proves: Callable[[bytes], bool]) -> bool:
     """Whether `proves` says so of a live secret of `credential`; never for None.
 

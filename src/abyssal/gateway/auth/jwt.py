@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from abyssal.gateway.auth.access_token import TYPES, AccessTokens
+from abyssal.gateway.auth.by_id import named
 from abyssal.gateway.auth.directory import Directory
 from abyssal.gateway.auth.proof import Proof, Unproven
 from abyssal.gateway.auth.self_issued import SelfIssued
@@ -47,10 +48,9 @@ class JsonWebTokens:
         try:
             token = take_apart(_token(exchange))
             kind = self._access_tokens if _is_access_token(token) else self._self_issued
-            found = kind.claimed(token)
+            return named(kind.claimed(token))
         except JwtError:
             return ""
-        return "" if found is None else found.id
 
     def prove(self, exchange: Exchange, now_ns: int) -> Proof:
         field = exchange.head.authorization or b""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from abyssal.gateway.auth.by_id import find, is_proven, nonce_of
+from abyssal.gateway.auth.by_id import find, is_proven, named, nonce_of
 from abyssal.gateway.auth.directory import Directory
 from abyssal.gateway.auth.proof import Proof, Unproven
 from abyssal.gateway.exchange import Exchange
@@ -28,8 +28,7 @@ class SignedRequests:
         self._directory = directory
 
     def claimed(self, exchange: Exchange) -> str:
-        found = self._find(exchange)
-        return "" if found is None else found.id
+        return named((exchange.head.x_api_key or b"").strip().decode("latin-1"))
 
     def prove(self, exchange: Exchange, now_ns: int) -> Proof:
         head = exchange.head

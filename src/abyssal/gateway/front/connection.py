@@ -102,9 +102,9 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        peer = transport.get_extra_info("peername")
-        if isinstance(peer, tuple):
-            self._address = peer[0]
+        peer: Any = transport.get_extra_info("peername")
+        if peer and not isinstance(peer, (str, bytes)):  # a Unix socket's is a path
+            self._address = client_address(str(peer[0]), None, self._front.trusted)
         if transport.get_extra_info("sslcontext") is not None:
             self.scheme = b"https"
         transport.set_write_buffer_limits(high=HOLD_BYTES, low=HOLD_BYTES // 4)

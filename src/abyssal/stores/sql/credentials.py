@@ -5,7 +5,7 @@ Times are Unix nanoseconds. What changes a credential stamps it with the revisio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -63,10 +63,16 @@ _TOUCH = (
 
 def add_credential(connection: Connection, row: CredentialRow, revision: int) -> None:
     """Store a new one."""
-    connection.execute(
-        insert(credentials),
-        {name: getattr(row, name) for name in _OWN} | _lists(row) | {"revision": revision},
-    )
+    add_credentials(connection, [row], revision)
+
+
+def add_credentials(connection: Connection, rows: Iterable[CredentialRow], revision: int) -> None:
+    """Store new ones, as many as there are."""
+    values = [
+        {name: getattr(row, name) for name in _OWN} | _lists(row) | {"revision": revision} for row in rows
+    ]
+    if values:
+        connection.execute(insert(credentials), values)
 
 
 def find_credential(connection: Connection, kind: str, credential_id: str) -> CredentialRow | None:
@@ -90,7 +96,9 @@ def page_credentials(
     if project is not None:
         query = query.where(credentials.c.project_id == project)
     elif organization is not None:
-        query = query.where(projects.c.organization_id == organization)
+        # By its projects, so that the index of credentials leads: others' may be a million.
+        its_projects = select(projects.c.id).where(projects.c.organization_id == organization)
+        query = query.where(credentials.c.project_id.in_(its_projects))
     query = page_of(query, credentials.c.created_at, credentials.c.id, after, count)
     return [_row(found) for found in connection.execute(query)]
 

@@ -48,7 +48,7 @@ def open_database(url: str, *, one_connection: bool = False, migrate: bool = Tru
     target = parse_database_url(url)
     if target.get_backend_name() == "sqlite":
         _prepare_file(target, make=migrate)
-    engine = _engine(target, one_connection)
+    engine = engine_for(target, one_connection=one_connection)
     try:
         status = status_of(engine)
         if status.current != status.head:
@@ -75,7 +75,7 @@ def migration_status(url: str) -> MigrationStatus:
     target = parse_database_url(url)
     if target.get_backend_name() == "sqlite" and not Path(target.database or "").exists():
         return MigrationStatus(shown(target), "")
-    engine = _engine(target, one_connection=True)
+    engine = engine_for(target, one_connection=True)
     try:
         return status_of(engine)
     except DBAPIError as error:
@@ -84,12 +84,11 @@ def migration_status(url: str) -> MigrationStatus:
         engine.dispose()
 
 
-def _engine(url: URL, one_connection: bool) -> Engine:
+def engine_for(url: URL, *, one_connection: bool = False) -> Engine:
+    """The engine that `open_database` gives, over a database that is left as it is; nothing is opened yet."""
     if url.get_backend_name() == "postgresql":
-        patience = {name: value for name, value in _PATIENCE.items() if name not in url.query}
-        return create_engine(
-            url, connect_args=patience, pool_pre_ping=True, pool_size=1 if one_connection else 5
-        )
+        patient = url.update_query_dict({**_PATIENCE, **url.query})
+        return create_engine(patient, pool_pre_ping=True, pool_size=1 if one_connection else 5)
     # isolation_level None: sqlite3 begins no transaction of its own; the event below begins every one.
     pool = StaticPool if one_connection else None
     made = create_engine(url, connect_args={"timeout": _BUSY, "isolation_level": None}, poolclass=pool)

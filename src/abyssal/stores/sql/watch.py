@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 
+from abyssal.stores.sql.address import shown
 from abyssal.stores.sql.revision import CHANNEL, current_revision
 
 
@@ -62,40 +63,43 @@ class _DataVersion:
 class _Listener:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._connection: Connection | None = None
+        self._lost = engine.dialect.loaded_dbapi.Error
+        self._driver: Any = None  # psycopg's connection, None while it is lost
         self._revision = self._listen()
 
     def changed(self) -> bool:
-        if self._connection is not None:
+        if self._driver is not None:
             try:
-                return self._heard(self._connection)
-            except self._engine.dialect.loaded_dbapi.Error:
+                return self._heard()
+            except self._lost:
                 self.close()
         revision = self._listen()
         changed, self._revision = revision != self._revision, revision
         return changed
 
     def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.close()
 
-    def _heard(self, connection: Connection) -> bool:
-        driver: Any = connection.connection.driver_connection
-        news = [int(notice.payload) for notice in driver.notifies(timeout=0)]
+    def _heard(self) -> bool:
+        news = [int(notice.payload) for notice in self._driver.notifies(timeout=0)]
         self._revision = max([self._revision, *news])
         return bool(news)
 
     def _listen(self) -> int:
         """Listen, and give the revision that is newest from then on: a later one is heard."""
-        connection = self._engine.connect()
+        dialect, url = self._engine.dialect, self._engine.url
+        arguments, options = dialect.create_connect_args(url)
         try:
-            connection.detach()  # the pool's others are not to be kept from theirs
-            connection.execution_options(isolation_level="AUTOCOMMIT")
-            connection.exec_driver_sql(f"LISTEN {CHANNEL}")
-            revision = current_revision(connection)
+            self._driver = dialect.connect(*arguments, **options, autocommit=True)
+            self._driver.execute(f"LISTEN {CHANNEL}")
+            with self._engine.connect() as connection:
+                return current_revision(connection)
+        except self._lost as error:
+            self.close()
+            reason = " ".join(str(error).split())
+            raise ConnectionError(f"{shown(url)}: cannot be reached ({reason}); check the server") from None
         except BaseException:
-            connection.close()
+            self.close()
             raise
-        self._connection = connection
-        return revision

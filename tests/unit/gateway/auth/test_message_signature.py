@@ -275,5 +275,5 @@ def test_a_nonce_is_the_key_s_own_whatever_way_it_came(people: People, way: Mess
 def test_whose_it_claims_to_be(way: MessageSignatures) -> None:
     assert way.claimed(signed(sign=by_hmac("wrong"))) == SIGNING_KEY
     assert way.claimed(together(signed(parameters=of("their-key")), signed(label="b"))) == SIGNING_KEY
-    assert way.claimed(signed(parameters=of("sig_nobody"))) == ""
+    assert way.claimed(signed(parameters=of("sig_nobody"))) == "sig_nobody"
     assert way.claimed(signed(signature="(")) == ""

@@ -271,5 +271,6 @@ def test_a_public_key_is_never_a_secret(way: JsonWebTokens) -> None:
 
 def test_whose_it_claims_to_be(way: JsonWebTokens) -> None:
     assert way.claimed(bearer(self_issued(secret="x" * 40))) == CLIENT
-    for token in ("a.b.c", "..", self_issued({"iss": "client_nobody"}), raw_self_issued('{"iss":[]}')):
+    assert way.claimed(bearer(self_issued({"iss": "client_nobody"}))) == "client_nobody"
+    for token in ("a.b.c", "..", self_issued({"iss": "no id"}), raw_self_issued('{"iss":[]}')):
         assert way.claimed(bearer(token)) == ""

@@ -176,5 +176,5 @@ def test_nonces_differ_by_key_and_by_nonce(people: People, way: SignedRequests) 
 
 def test_whose_it_claims_to_be(way: SignedRequests) -> None:
     assert way.claimed(signed(secret="wrong")) == SIGNING_KEY
-    assert way.claimed(signed(key="sig_nobody")) == ""
+    assert way.claimed(signed(key="sig_nobody")) == "sig_nobody"
     assert way.claimed(signed(x_api_key=None)) == ""

@@ -28,6 +28,6 @@ def test_a_new_one_is_one_and_no_other() -> None:
         "ключ_00",
         "key_" + "0" * 40,
     ],
-)  # noqa: E501
+)
 def test_what_is_none(text: str) -> None:
     assert not is_id(text)

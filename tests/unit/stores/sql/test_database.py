@@ -1,49 +1,60 @@
-"""The SQLite database: keys, usage, and who notices a change."""
+"""What is particular to the SQLite file: who may read it, its log, and who holds its one write lock."""
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text, update
+from sqlalchemy.exc import OperationalError
 
-from abyssal.stores.api_keys import digest_of
-from abyssal.stores.records import Settled
-from abyssal.stores.snapshot import KeyRecord
-from abyssal.stores.sql.database import ChangeWatch, open_database
-from abyssal.stores.sql.keys import KeyStore
-from abyssal.stores.sql.usage import UsageStore, UsageTotal
+from abyssal.stores.sql.database import migration_status, open_database, sqlite_url
+from abyssal.stores.sql.schema import revisions
 from abyssal.wire.errors import ConfigurationError
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(tmp_path / "abyssal.db")
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "abyssal.db"
+
+
+@pytest.fixture
+def engine(path: Path) -> Iterator[Engine]:
+    engine = open_database(sqlite_url(path))
     yield engine
     engine.dispose()
 
 
-def settled(call: str, model: str = "m", tokens: int = 3) -> Settled:
-    return Settled(call, 1, "k", model, "up", True, 200, "", tokens, 2, 1, 0, True, 10, 20)
-
-
-def test_a_database_is_private_and_keeps_a_write_ahead_log(engine: Engine, tmp_path: Path) -> None:
-    assert (tmp_path / "abyssal.db").stat().st_mode & 0o777 == 0o600
-    with engine.connect() as connection:
+def test_a_database_is_private_and_keeps_a_write_ahead_log(engine: Engine, path: Path) -> None:
+    with engine.begin() as connection:
+        connection.execute(update(revisions).values(value=5))
         assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
+        assert connection.execute(text("PRAGMA foreign_keys")).scalar_one() == 1
+        files = sorted(path.parent.iterdir())
+        assert [file.name for file in files] == ["abyssal.db", "abyssal.db-shm", "abyssal.db-wal"]
+        assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
 
 
-def test_it_is_opened_again_with_what_was_in_it(engine: Engine, tmp_path: Path) -> None:
-    KeyStore(engine).add("first", "sk-1", now_ns=1)
-    again = open_database(tmp_path / "abyssal.db")
-    assert [row.name for row in KeyStore(again).list()] == ["first"]
-    again.dispose()
+def test_a_file_that_everybody_could_read_is_made_private(path: Path) -> None:
+    path.touch(0o644)
+    open_database(sqlite_url(path)).dispose()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["a b.db", "50%.db", "what?.db", "名#1.db", "a&b=c;d.db"])
+def test_any_path_will_do(tmp_path: Path, name: str) -> None:
+    url = sqlite_url(tmp_path / name)
+    open_database(url).dispose()
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert migration_status(url).database == str(tmp_path / name)
 
 
 @pytest.mark.parametrize("what", ["directory", "no database", "nowhere"])
-def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, what: str) -> None:
-    path = tmp_path / "abyssal.db"
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, path: Path, what: str) -> None:
     if what == "directory":
         path.mkdir()
     elif what == "no database":
@@ -51,69 +62,85 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, what: str) -> None:
     else:
         path = tmp_path / "nowhere" / "abyssal.db"
     with pytest.raises(ConfigurationError, match=r"abyssal\.db: the database cannot be opened"):
-        open_database(path)
+        open_database(sqlite_url(path))
+    if what == "no database":
+        with pytest.raises(ConfigurationError, match=r"abyssal\.db: the database cannot be opened"):
+            migration_status(sqlite_url(path))
 
 
-def test_keys_are_kept_as_digests_only(engine: Engine, tmp_path: Path) -> None:
-    keys = KeyStore(engine)
-    row = keys.add("first", "sk-secret-0123456789", now_ns=7)
-    assert (row.name, row.hint, row.created_at, row.revoked_at) == ("first", "6789", 7, None)
-    assert keys.live() == (KeyRecord(row.id, "first", digest_of("sk-secret-0123456789")),)
-    engine.dispose()
-    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    assert b"sk-secret" not in stored
+def test_asking_for_what_is_not_there_makes_no_file(path: Path) -> None:
+    assert migration_status(sqlite_url(path)).current == ""
+    with pytest.raises(ConfigurationError, match="there is no database"):
+        open_database(sqlite_url(path), migrate=False)
+    assert not path.exists()
 
 
-def test_revoking(engine: Engine) -> None:
-    keys = KeyStore(engine)
-    first, second = keys.add_many([("a", "sk-1"), ("b", "sk-2")], now_ns=1)
-    assert keys.revoke(first.id, now_ns=9)
-    assert not keys.revoke(first.id, now_ns=10)
-    assert not keys.revoke("key_nobody", now_ns=10)
-    assert [key.id for key in keys.live()] == [second.id]
-    assert {row.id: row.revoked_at for row in keys.list()} == {first.id: 9, second.id: None}
+def test_who_begins_holds_the_write_lock_before_it_reads(engine: Engine, path: Path) -> None:
+    with engine.begin() as connection:
+        connection.execute(select(revisions)).all()
+        with (
+            closing(sqlite3.connect(path, timeout=0)) as other,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            other.execute("UPDATE revisions SET value = 9")
+        connection.execute(update(revisions).values(value=1))
+    with closing(sqlite3.connect(path, timeout=0)) as other:
+        assert other.execute("SELECT value FROM revisions").fetchall() == [(1,)]
 
 
-def test_many_keys_at_once(engine: Engine) -> None:
-    keys = KeyStore(engine)
-    rows = keys.add_many([(f"n{number}", f"sk-{number}") for number in range(2000)], now_ns=1)
-    assert len({row.id for row in rows}) == len(keys.live()) == 2000
-
-
-def test_a_row_of_usage_is_taken_once(engine: Engine) -> None:
-    usage = UsageStore(engine)
-    usage.add([settled("a"), settled("b", tokens=10), settled("c", "other")])
-    usage.add([settled("a", tokens=999), settled("d")])
-    usage.add([])
-    assert usage.totals() == [UsageTotal("m", 3, 16, 6), UsageTotal("other", 1, 3, 2)]
-
-
-def test_columns_are_the_record_s_fields_in_its_order(engine: Engine) -> None:
-    UsageStore(engine).add([settled("a")])
+def test_who_only_reads_holds_none(engine: Engine, path: Path) -> None:
     with engine.connect() as connection:
-        row = connection.execute(text("SELECT * FROM usage")).mappings().one()
-    assert list(row) == list(Settled.__struct_fields__)
-    assert row["prompt_tokens"] == 3
-    assert row["total_us"] == 20
+        assert connection.execute(select(revisions.c.value)).scalar_one() == 0
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+            other.execute("UPDATE revisions SET value = 9")
+        # One view from its first look to its end.
+        assert connection.execute(select(revisions.c.value)).scalar_one() == 0
+    with engine.connect() as connection:
+        assert connection.execute(select(revisions.c.value)).scalar_one() == 9
 
 
-def test_the_largest_numbers_that_a_record_may_hold(engine: Engine) -> None:
-    usage = UsageStore(engine)
-    usage.add([settled("a", tokens=2**48), settled("b", tokens=2**48)])
-    assert usage.totals()[0].prompt_tokens == 2**49
+def test_reading_and_then_writing_is_one_step_for_all(path: Path) -> None:
+    """Four threads read a number and write the next; none is lost, none finds the file locked."""
+    engines = [open_database(sqlite_url(path)) for _ in range(4)]
+
+    def count(engine: Engine) -> None:
+        for _ in range(25):
+            with engine.begin() as connection:
+                value = connection.execute(select(revisions.c.value)).scalar_one()
+                connection.execute(update(revisions).values(value=value + 1))
+
+    threads = [threading.Thread(target=count, args=(engine,)) for engine in engines]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with engines[0].connect() as connection:
+        assert connection.execute(select(revisions.c.value)).scalar_one() == 100
+    for engine in engines:
+        engine.dispose()
 
 
-def test_another_s_change_is_noticed_once_and_one_s_own_never(tmp_path: Path) -> None:
-    mine = open_database(tmp_path / "abyssal.db", one_connection=True)
-    other = open_database(tmp_path / "abyssal.db")
-    watch = ChangeWatch(mine)
-    assert not watch.changed()
-    KeyStore(other).add("new", "sk-new", now_ns=1)
-    assert watch.changed()
-    assert not watch.changed()
-    KeyStore(mine).add("own", "sk-own", now_ns=1)
-    UsageStore(mine).add([settled("a")])
-    assert not watch.changed()
-    assert len(KeyStore(mine).live()) == 2
-    mine.dispose()
-    other.dispose()
+def test_a_failure_to_begin_leaves_the_connection_usable(path: Path) -> None:
+    engine = open_database(sqlite_url(path), one_connection=True)
+    with engine.connect() as connection:
+        connection.execute(text("PRAGMA busy_timeout = 1"))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OperationalError, match="locked"), engine.begin():
+            pytest.fail("it began")
+        with engine.connect() as connection:
+            assert connection.execute(select(revisions.c.value)).scalar_one() == 0
+        other.execute("ROLLBACK")
+    with engine.begin() as connection:
+        connection.execute(update(revisions).values(value=3))
+    engine.dispose()
+
+
+def test_a_transaction_within_another_on_one_connection_is_refused(path: Path) -> None:
+    """It would end the outer one without a word."""
+    engine = open_database(sqlite_url(path), one_connection=True)
+    with engine.begin() as outer:
+        outer.execute(update(revisions).values(value=1))
+        with pytest.raises(OperationalError, match="within a transaction"), engine.begin():
+            pytest.fail("it began")
+    engine.dispose()

@@ -30,16 +30,24 @@ from abyssal.stores.sql.transfer import copy_database, row_counts
 from abyssal.stores.sql.vault import Vault
 from abyssal.wire.errors import ConfigurationError
 
-Open = Callable[[str], Engine]
+Open = Callable[..., Engine]
+
+PAIRS = pytest.mark.parametrize(
+    ("here", "there"), [("sqlite", "sqlite"), ("sqlite", "postgresql"), ("postgresql", "sqlite")]
+)
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Open]:
-    """Makes and opens databases by name; closed in the end."""
+def database(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Open]:
+    """Makes and opens databases by name, one of them on PostgreSQL if need be; closed in the end."""
     engines: list[Engine] = []
 
-    def opened(name: str) -> Engine:
-        engines.append(open_database(sqlite_url(tmp_path / f"{name}.db")))
+    def opened(name: str, kind: str = "sqlite") -> Engine:
+        on_server = kind == "postgresql"
+        url = (
+            request.getfixturevalue("postgres_database") if on_server else sqlite_url(tmp_path / f"{name}.db")
+        )
+        engines.append(open_database(url))
         return engines[-1]
 
     yield opened
@@ -115,9 +123,10 @@ def content(engine: Engine) -> dict[str, list[tuple[Any, ...]]]:
 # Copying
 
 
+@PAIRS
 @pytest.mark.parametrize("batch", [1, 5, 12, 5000])
-def test_every_row_and_every_type_arrives(database: Open, batch: int) -> None:
-    source, target = database("a"), database("b")
+def test_every_row_and_every_type_arrives(database: Open, batch: int, here: str, there: str) -> None:
+    source, target = database("a", here), database("b", there)
     fill(source)
     counts = copy_database(source, target, batch=batch)
     assert content(target) == content(source)
@@ -132,9 +141,10 @@ def test_every_row_and_every_type_arrives(database: Open, batch: int) -> None:
     assert row["stream"] is False
 
 
+@PAIRS
 @pytest.mark.parametrize("table", ["usage", "organizations", "revisions"])
-def test_only_an_empty_database_is_written(database: Open, table: str) -> None:
-    source, target = database("a"), database("b")
+def test_only_an_empty_database_is_written(database: Open, table: str, here: str, there: str) -> None:
+    source, target = database("a", here), database("b", there)
     fill(source)
     with target.begin() as connection:
         if table == "usage":
@@ -144,7 +154,7 @@ def test_only_an_empty_database_is_written(database: Open, table: str) -> None:
         else:
             connection.execute(update(revisions).values(value=1))
     before = content(target)
-    with pytest.raises(ConfigurationError, match=rf"b\.db: the table {table} has rows"):
+    with pytest.raises(ConfigurationError, match=f": the table {table} has rows"):
         copy_database(source, target)
     assert content(target) == before
 
@@ -161,9 +171,21 @@ def test_what_the_target_does_not_take_leaves_it_as_it_was(database: Open) -> No
     assert content(target) == empty
 
 
-def test_what_is_written_meanwhile_is_not_in_the_copy(database: Open) -> None:
+@pytest.mark.parametrize("name", ["a\0b", "n" * 201])
+def test_what_postgresql_does_not_take_is_named(database: Open, name: str) -> None:
+    source, target = database("a"), database("b", "postgresql")
+    fill(source)
+    with source.begin() as connection:
+        connection.execute(update(organizations).values(name=name))
+    with pytest.raises(ConfigurationError, match="The table organizations could not be copied"):
+        copy_database(source, target)
+    assert content(target)["usage"] == []
+
+
+@PAIRS
+def test_what_is_written_meanwhile_is_not_in_the_copy(database: Open, here: str, there: str) -> None:
     """The source is one view: a tenant that comes while the first tables are copied has no half in it."""
-    source, target, other = database("a"), database("b"), database("a")
+    source, target, other = database("a", here), database("b", there), database("a", here)
     fill(source, calls=30)
     seen = content(source)
     wrote: list[str] = []
@@ -186,8 +208,11 @@ def test_what_is_written_meanwhile_is_not_in_the_copy(database: Open) -> None:
 # Backups
 
 
-def test_a_backup_is_one_private_file_that_comes_back(database: Open, tmp_path: Path) -> None:
-    source, target = database("a"), database("b")
+@PAIRS
+def test_a_backup_is_one_private_file_that_comes_back(
+    database: Open, tmp_path: Path, here: str, there: str
+) -> None:
+    source, target = database("a", here), database("b", there)
     fill(source)
     path = tmp_path / "backups" / "today"
     path.parent.mkdir()
