@@ -51,7 +51,7 @@ def _load(setting: Setting, platform: Gateway, seconds: float, *, streaming: boo
         setting.scratch,
         setting.cores.load,
         platform.port,
-        keys=(platform.key,),
+        key=platform.key,
         connections=32,
         seconds=seconds,
     )

@@ -23,10 +23,14 @@ class BenchError(Exception):
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """Bytes. `pss` shares pages that several processes map among them, `rss` counts them in full."""
+    """Bytes. `pss` shares pages that several processes map among them, `rss` counts them in full.
+
+    `peak` is the largest `rss` since the process began.
+    """
 
     rss: int
     pss: int
+    peak: int
 
 
 def cpu_seconds(pid: int) -> float:
@@ -44,13 +48,15 @@ def memory(pid: int) -> Memory:
     """Resident memory now. Raises BenchError when the process is gone or is not ours to look at."""
     fields: dict[str, int] = {}
     try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        rolled = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        status = Path(f"/proc/{pid}/status").read_text()
     except OSError as error:
         raise BenchError(f"cannot read the memory of process {pid}: {error}") from error
-    for line in text.splitlines()[1:]:
+    for line in rolled.splitlines()[1:] + status.splitlines():
         name, _, rest = line.partition(":")
-        fields[name] = int(rest.split()[0]) * 1024
-    return Memory(fields["Rss"], fields["Pss"])
+        if rest.endswith(" kB"):
+            fields[name] = int(rest.split()[0]) * 1024
+    return Memory(fields["Rss"], fields["Pss"], fields["VmHWM"])
 
 
 def command_line(pid: int) -> str:

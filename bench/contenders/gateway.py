@@ -11,7 +11,8 @@ from bench.contenders.running import Running
 from bench.load import payloads
 from bench.spawn import BenchError, Process
 
-KEY = "bench-key-0123456789abcdefghij"
+KEYS = "sk-%033d"  # where a platform has many keys, each is this with its number
+KEY = KEYS % 0
 
 _CONFIG = """\
 [[upstreams]]
@@ -64,9 +65,14 @@ class Gateway(Running):
 
 def relay(scratch: Path, cores: frozenset[int], upstream_port: int, *, data: Path | None = None) -> Gateway:
     """The gateway in front of a plain OpenAI-compatible upstream, everything else at its defaults."""
+    return start(scratch, cores, in_front_of(scratch, upstream_port), data=data)
+
+
+def in_front_of(scratch: Path, upstream_port: int) -> list[str]:
+    """The options for that."""
     config = scratch / f"gateway-{upstream_port}.toml"
     config.write_text(_CONFIG.format(upstream=upstream_port, model=payloads.MODEL))
-    return start(scratch, cores, ["--config", str(config)], data=data)
+    return ["--config", str(config)]
 
 
 def start(scratch: Path, cores: frozenset[int], options: list[str], *, data: Path | None = None) -> Gateway:

@@ -144,7 +144,11 @@ class People:
                 "keyid": key_id,
             }
             message = Message(
-                b"POST", b"http", _HOST.encode(), payloads.PATH.encode(), {b"content-digest": digest.encode()}.get
+                b"POST",
+                b"http",
+                _HOST.encode(),
+                payloads.PATH.encode(),
+                {b"content-digest": digest.encode()}.get,
             )
             fields = signature_fields(message, sign, _COVERED, parameters)
             yield self._request({"Content-Digest": digest, **fields})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,7 +17,7 @@ _RATE = re.compile(r"Requests/sec: +([\d.]+)")
 _BAD = re.compile(r"Non-2xx or 3xx responses: (\d+)")
 _SOCKET_ERRORS = re.compile(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)")
 
-# With one key the request never changes and wrk sends the same bytes; with several they take turns. The
+# With one key the request never changes and wrk sends the same bytes; with `Turns` each is put together. The
 # calls of a comparison all use the same branch, so that wrk's own cost cancels out.
 _SCRIPT = """\
 wrk.method = "POST"
@@ -27,18 +26,34 @@ wrk.headers["Content-Type"] = "application/json"
 {key}
 """
 _TURNS = """\
-local requests, turn = {{}}, 0
+local turn = {taken}
+local before, after
 function init(args)
-  for key in io.lines({keys}) do
-    wrk.headers["Authorization"] = "Bearer " .. key
-    requests[#requests + 1] = wrk.format("POST", {path})
-  end
+  wrk.headers["Authorization"] = "Bearer KEY"
+  local whole = wrk.format("POST", {path})
+  local from, to = whole:find("KEY", 1, true)
+  before, after = whole:sub(1, from - 1), whole:sub(to + 1)
 end
 function request()
-  turn = turn % #requests + 1
-  return requests[turn]
+  local number = turn * {stride} % {count}
+  turn = turn + 1
+  return before .. string.format({pattern}, number) .. after
 end
 """
+# Prime to every power of ten, and large: keys whose turns follow each other were not made one after the other.
+_STRIDE = 618_033
+
+
+class Turns:
+    """Calls that take turns over `count` keys; the next load goes on where the last one ended.
+
+    A key is `pattern` (as of C's printf) with its number, from 0; `count` is a power of ten.
+    """
+
+    def __init__(self, pattern: str, count: int) -> None:
+        self.pattern = pattern
+        self.count = count
+        self.taken = 0  # calls so far
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -53,22 +68,26 @@ def closed_loop(
     cores: frozenset[int],
     port: int,
     *,
-    keys: Sequence[str],
+    key: str,
     connections: int,
     seconds: float,
-    turns: bool = False,
+    turns: Turns | None = None,
 ) -> Load:
     """Plain chat calls for `seconds`; BenchError when any was refused or any socket failed.
 
-    `turns` takes the keys one after another, also when there is only one.
+    All use `key` (none when it is empty); with `turns` each uses the next of those.
     """
     script = scratch / f"wrk-{port}.lua"
-    single = f'wrk.headers["Authorization"] = "Bearer {keys[0]}"' if keys and not turns else ""
+    single = f'wrk.headers["Authorization"] = "Bearer {key}"' if key and turns is None else ""
     text = _SCRIPT.format(body=json.dumps(payloads.request_body(stream=False).decode()), key=single)
-    if turns:
-        names = scratch / f"wrk-{port}.keys"
-        names.write_text("\n".join(keys) + "\n")
-        text += _TURNS.format(keys=json.dumps(str(names)), path=json.dumps(payloads.PATH))
+    if turns is not None:
+        text += _TURNS.format(
+            taken=turns.taken,
+            count=turns.count,
+            stride=_STRIDE,
+            pattern=json.dumps(turns.pattern),
+            path=json.dumps(payloads.PATH),
+        )
     script.write_text(text)
     argv = [find_tool("wrk") or "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
     argv += ["--timeout", "10s", "-s", str(script), f"http://127.0.0.1:{port}{payloads.PATH}"]
@@ -83,4 +102,6 @@ def closed_loop(
     if bad or broken or not requests or not rate or int(requests[1]) == 0:
         said = bad[0] if bad else broken[0] if broken else f"no answers: {out.strip()} {process.log_tail()}"
         raise BenchError(f"wrk against port {port}: {said}")
+    if turns is not None:
+        turns.taken += int(requests[1])
     return Load(int(requests[1]), float(rate[1]))

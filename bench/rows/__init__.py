@@ -23,6 +23,7 @@ def groups() -> tuple[Group, ...]:
     from bench.rows import (
         connections,
         engine,
+        identity,
         imports,
         keys,
         latency,
@@ -33,5 +34,5 @@ def groups() -> tuple[Group, ...]:
         startup,
     )
 
-    modules = (plain, sse, latency, keys, connections, memory, startup, imports, sdk, engine)
+    modules = (plain, sse, latency, identity, keys, connections, memory, startup, imports, sdk, engine)
     return tuple(Group(module.__name__.rpartition(".")[2], module.ROWS, module.measure) for module in modules)

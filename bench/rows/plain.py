@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from bench.contenders import nginx
 from bench.contenders.running import Running
 from bench.load import wrk
+from bench.load.wrk import Turns
 from bench.results import Finding, Row
 from bench.rows.contest import Cost, contest, cost_of
 from bench.setting import Setting, say, started
@@ -21,11 +22,11 @@ ROWS = (NGINX, SGLANG)
 
 
 def per_call(
-    setting: Setting, relay: Running, *, connections: int = CONNECTIONS, keys: tuple[str, ...] = ()
+    setting: Setting, relay: Running, *, connections: int = CONNECTIONS, turns: Turns | None = None
 ) -> Cost:
     """One measurement, after a second of warm-up.
 
-    With `keys` the calls take turns over them, else all use the contender's own key.
+    With `turns` the calls use one key after another, else all use the contender's own key.
     """
     rates: list[float] = []
 
@@ -34,10 +35,10 @@ def per_call(
             setting.scratch,
             setting.cores.load,
             relay.port,
-            keys=keys or ((relay.key,) if relay.key else ()),
+            key=relay.key,
             connections=connections,
             seconds=seconds,
-            turns=bool(keys),
+            turns=turns,
         )
         rates.append(seen.rate)
         return seen.requests

@@ -63,7 +63,7 @@ class AsyncCaller:
             await self._sleep(wait)
 
     async def _await_token(self, fetching: Fetching, call: Call) -> None:
-        """Until there is a token for `call`, by the rules of `credentials.fetching`. Raises why there is none."""
+        """Until there is a token, by the rules of `credentials.fetching`. Raises why there is none."""
         clock = self.core.clock
         while not fetching.is_fresh(clock.unix_ns()):
             outcome = _Outcome()

@@ -1,7 +1,8 @@
 """The right error for a bad answer, in the forms in which services and the proxies before them put it.
 
 Error objects are `{"error": {"message", "type", "param", "code"}}`; also understood: `error` as a string,
-with `error_description` (RFC 6749 section 5.2), `message` or `detail` at the top (FastAPI), an HTML page, plain text, nothing at all. No I/O.
+alone or with `error_description` (RFC 6749 section 5.2), `message` or `detail` at the top (FastAPI), an HTML
+page, plain text, nothing at all. No I/O.
 """
 
 from __future__ import annotations

@@ -30,11 +30,8 @@ class StreamOptions(TypedDict, total=False):
     include_usage: bool
 
 
-class ChatParams(TypedDict, total=False):
-    """The arguments. What is left out, or None, is not sent, and the service's default holds."""
-
-    model: Required[str]
-    messages: Required[Sequence[MessageParam]]
+class ChatOptions(TypedDict, total=False):
+    """The arguments but for the first two. What is left out, or None, is not sent: the service's default."""
 
     # Thinking.
     thinking: Thinking | None
@@ -86,6 +83,13 @@ class ChatParams(TypedDict, total=False):
     extra_headers: Mapping[str, str] | None
     timeout: Timeout | float | None
     """Limits in seconds; a number limits reads and the whole of a plain call. None: the client's."""
+
+
+class ChatParams(ChatOptions, total=False):
+    """All arguments."""
+
+    model: Required[str]
+    messages: Required[Sequence[MessageParam]]
 
 
 _KNOWN = frozenset(ChatParams.__annotations__)

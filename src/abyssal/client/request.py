@@ -17,6 +17,9 @@ from abyssal.wire.errors import ConfigurationError
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _VALUE = re.compile(r"[\t\x20-\x7e]*")  # RFC 9110 section 5.5, without the obsolete bytes above ASCII
+_NOT_IN_PATHS = frozenset(
+    " #\\\"<>`{}'"
+)  # some transports would quote these, and break a signature over them
 _OURS = frozenset({"connection", "content-length", "transfer-encoding"})
 
 
@@ -104,8 +107,9 @@ def checked_path(path: str) -> str:
     """
     if "://" in path or path.startswith("//"):
         raise ConfigurationError(f"path {path!r} names a host; give the part after the base URL.")
-    usable = path.isascii() and path.isprintable() and not set(path) & {" ", "#", "\\"}
-    if not usable or ".." in path.partition("?")[0].split("/"):
+    usable = path.isascii() and path.isprintable() and not set(path) & _NOT_IN_PATHS
+    segments = path.partition("?")[0].lower().replace("%2e", ".").split("/")
+    if not usable or "." in segments or ".." in segments:
         raise ConfigurationError(f"path {path!r} has characters that a URL's path cannot have; quote them.")
     return path if path.startswith("/") else f"/{path}"
 

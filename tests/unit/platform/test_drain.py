@@ -18,9 +18,9 @@ from sqlalchemy import Engine, select
 from abyssal.platform.drain import JournalDrain
 from abyssal.stores.journal import JournalWriter, segments
 from abyssal.stores.records import Opened, Refused, Settled
-from abyssal.stores.sql.database import open_database
+from abyssal.stores.sql.calls import CallStore
+from abyssal.stores.sql.database import open_database, sqlite_url
 from abyssal.stores.sql.schema import usage
-from abyssal.stores.sql.usage import UsageStore
 
 SEGMENT = 1024
 
@@ -33,15 +33,15 @@ def settled(call: str, tokens: int = 7, status: int = 200) -> Settled:
     return Settled(call, 9, "key_1", "m", "up", False, status, "", tokens, 1, 0, 0, False, 10, 20)
 
 
-class FailingStore(UsageStore):
+class FailingStore(CallStore):
     """A database that is locked when a test says so, before or after it took the rows."""
 
     fails = ""
 
-    def add(self, rows: Any) -> None:
+    def add(self, settled: Any, failed: Any) -> None:
         if self.fails == "before":
             raise OSError("database is locked")
-        super().add(rows)
+        super().add(settled, failed)
         if self.fails == "after":
             raise OSError("the connection broke, who knows when")
 
@@ -52,7 +52,7 @@ class Books:
     def __init__(self, directory: Path) -> None:
         self.journal = directory / "journal"
         self.journal.mkdir()
-        self.engine: Engine = open_database(directory / "abyssal.db")
+        self.engine: Engine = open_database(sqlite_url(directory / "abyssal.db"))
         self.store = FailingStore(self.engine)
         self.observed: list[Any] = []
         self.restart()

@@ -66,11 +66,8 @@ def _way(given: Mapping[str, str], auth: str | None) -> str:
         hint = f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(map(repr, NEEDS))}."
         # Not with the value: it may be a key that was put into the wrong place.
         raise ConfigurationError(f"auth names no way to prove who you are; {hint}")
-    if auth is not None:
-        way = auth
-    else:
-        # What was given most of is meant; nothing at all means a key.
-        way = max(NEEDS, key=lambda name: len(given.keys() & {*NEEDS[name]}))
+    # What was given most of is meant; nothing at all means a key.
+    way = auth or max(NEEDS, key=lambda name: len(given.keys() & {*NEEDS[name]}))
     if way == "api_key" and not given:
         return way  # the environment may have it
     needed = NEEDS[way]

@@ -86,8 +86,11 @@ class Fetching:
         """What to do. FETCH: end it with `take` or `give_up`. WAIT: `wake` will be called; else `leave`."""
         with self._lock:
             token = self._token
-            usable = token is not None and unix_ns < token.end_ns
-            if usable and (self._under_way or unix_ns < max(token.renew_ns, self._not_before_ns)):
+            if (
+                token is not None
+                and unix_ns < token.end_ns
+                and (self._under_way or unix_ns < max(token.renew_ns, self._not_before_ns))
+            ):
                 return Move.GO
             if self._under_way:
                 self._waiting.append(wake)

@@ -1,6 +1,6 @@
-"""A JSON Web Token that the client signs itself: HS256 over the client secret (RFC 7519; platform API, section 1).
+"""A JSON Web Token that the client signs itself: HS256 over the client secret (platform API, section 1).
 
-Needs the standard library alone. A token is signed when the first request needs one, and again before it ends.
+Needs the standard library alone. It is signed when the first request needs one, and again before it ends.
 """
 
 from __future__ import annotations

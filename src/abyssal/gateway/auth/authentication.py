@@ -123,11 +123,7 @@ class Authentication:
             )
             raise self._failed(why, way, address, why.credential)
         else:
-            raise UnavailableError(
-                "Signed requests cannot be taken at the moment; try again shortly with a new nonce.",
-                code="nonce_store_full" if verdict is Verdict.FULL else "nonce_store_down",
-                retry_after=1,
-            )
+            raise _full() if verdict is Verdict.FULL else _down()
 
     def _proved(self, exchange: Exchange, proof: Proof, address: str) -> None:
         self._attempts.proved(proof.principal.id, address, self._monotonic())
@@ -156,6 +152,22 @@ class Authentication:
 
         verdict.add_done_callback(known)
         return done
+
+
+def _full() -> UnavailableError:
+    return UnavailableError(
+        "No more signed requests can be remembered at the moment; try again shortly with a new nonce.",
+        code="nonce_store_full",
+        retry_after=1,
+    )
+
+
+def _down() -> UnavailableError:
+    return UnavailableError(
+        "What remembers nonces cannot be reached; try again shortly with a new nonce.",
+        code="nonce_store_down",
+        retry_after=1,
+    )
 
 
 def refusal() -> AuthenticationError:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
+from abyssal.config import IdentityConfig
 from abyssal.platform.http.app import build_app
 
 
@@ -37,7 +39,10 @@ def ask(path: str, method: str = "GET", models: tuple[str, ...] = ("deepseek-cha
         else:
             response.body += message.get("body", b"")
 
-    app: Any = build_app(version="1.2.3", models=list(models), metrics=metrics)
+    plane: Any = SimpleNamespace(
+        issuer="https://platform.test", identity=IdentityConfig(), engine=None, vault=None, clock=None
+    )
+    app: Any = build_app(version="1.2.3", models=list(models), metrics=metrics, plane=plane)
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
         "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": [],
