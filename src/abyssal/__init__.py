@@ -15,11 +15,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from abyssal.client.answer import RawResponse
     from abyssal.client.async_client import AsyncDeepSeekClient
+    from abyssal.client.async_session import AsyncSession, AsyncSessionStream
     from abyssal.client.async_stream import AsyncChatStream
+    from abyssal.client.faults import OpenAICompatibilityError
+    from abyssal.client.history import Piece, Reply
     from abyssal.client.params import ChatParams, MessageParam
     from abyssal.client.sync_client import DeepSeekClient
+    from abyssal.client.sync_session import Session, SessionStream
     from abyssal.client.sync_stream import ChatStream
     from abyssal.client.timeout import Timeout
+    from abyssal.client.tools.steps import ToolRun, ToolStepsError
+    from abyssal.client.tools.tool import Tool, tool
     from abyssal.client.transport import AsyncTransport, PoolTimeoutError, Transport
     from abyssal.wire.chat import (
         ChatCompletion,
@@ -73,6 +79,8 @@ _HOMES = {
     "ApiTimeoutError": "abyssal.wire.errors",
     "AsyncChatStream": "abyssal.client.async_stream",
     "AsyncDeepSeekClient": "abyssal.client.async_client",
+    "AsyncSession": "abyssal.client.async_session",
+    "AsyncSessionStream": "abyssal.client.async_session",
     "AsyncTransport": "abyssal.client.transport",
     "AuthenticationError": "abyssal.wire.errors",
     "BadRequestError": "abyssal.wire.errors",
@@ -98,17 +106,25 @@ _HOMES = {
     "Model": "abyssal.wire.chat",
     "ModelList": "abyssal.wire.chat",
     "NotFoundError": "abyssal.wire.errors",
+    "OpenAICompatibilityError": "abyssal.client.faults",
     "PayloadTooLargeError": "abyssal.wire.errors",
     "PermissionDeniedError": "abyssal.wire.errors",
+    "Piece": "abyssal.client.history",
     "PoolTimeoutError": "abyssal.client.transport",
     "ProtocolError": "abyssal.wire.errors",
     "RateLimitError": "abyssal.wire.errors",
     "RawResponse": "abyssal.client.answer",
+    "Reply": "abyssal.client.history",
     "RequestTimeoutError": "abyssal.wire.errors",
+    "Session": "abyssal.client.sync_session",
+    "SessionStream": "abyssal.client.sync_session",
     "StreamInterruptedError": "abyssal.wire.errors",
     "Timeout": "abyssal.client.timeout",
+    "Tool": "abyssal.client.tools.tool",
     "ToolCall": "abyssal.wire.chat",
     "ToolCallDelta": "abyssal.wire.chat",
+    "ToolRun": "abyssal.client.tools.steps",
+    "ToolStepsError": "abyssal.client.tools.steps",
     "Transport": "abyssal.client.transport",
     "UnavailableError": "abyssal.wire.errors",
     "UnprocessableError": "abyssal.wire.errors",
@@ -116,6 +132,7 @@ _HOMES = {
     "UpstreamBrokenError": "abyssal.wire.errors",
     "UpstreamTimeoutError": "abyssal.wire.errors",
     "Usage": "abyssal.wire.chat",
+    "tool": "abyssal.client.tools.tool",
 }
 
 __all__ = [
@@ -125,6 +142,8 @@ __all__ = [
     "ApiTimeoutError",
     "AsyncChatStream",
     "AsyncDeepSeekClient",
+    "AsyncSession",
+    "AsyncSessionStream",
     "AsyncTransport",
     "AuthenticationError",
     "BadRequestError",
@@ -150,17 +169,25 @@ __all__ = [
     "Model",
     "ModelList",
     "NotFoundError",
+    "OpenAICompatibilityError",
     "PayloadTooLargeError",
     "PermissionDeniedError",
+    "Piece",
     "PoolTimeoutError",
     "ProtocolError",
     "RateLimitError",
     "RawResponse",
+    "Reply",
     "RequestTimeoutError",
+    "Session",
+    "SessionStream",
     "StreamInterruptedError",
     "Timeout",
+    "Tool",
     "ToolCall",
     "ToolCallDelta",
+    "ToolRun",
+    "ToolStepsError",
     "Transport",
     "UnavailableError",
     "UnprocessableError",
@@ -169,6 +196,7 @@ __all__ = [
     "UpstreamTimeoutError",
     "Usage",
     "__version__",
+    "tool",
 ]
 
 

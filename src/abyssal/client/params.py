@@ -31,7 +31,7 @@ class StreamOptions(TypedDict, total=False):
 
 
 class ChatOptions(TypedDict, total=False):
-    """The arguments but for the first two. What is left out, or None, is not sent: the service's default."""
+    """The arguments that sessions take too. What is left out, or None, is not sent: the service's default."""
 
     # Thinking.
     thinking: Thinking | None
@@ -44,7 +44,6 @@ class ChatOptions(TypedDict, total=False):
     response_format: Mapping[str, object] | None
     """`{"type": "json_object"}`; the prompt must then contain the word json."""
     stream_options: StreamOptions | None
-    n: int | None
 
     # Chance.
     temperature: float | None
@@ -55,13 +54,6 @@ class ChatOptions(TypedDict, total=False):
     logit_bias: Mapping[str, float] | None
     logprobs: bool | None
     top_logprobs: int | None
-
-    # Tools.
-    tools: Sequence[Mapping[str, object]] | None
-    tool_choice: Literal["none", "auto", "required"] | Mapping[str, object] | None
-    parallel_tool_calls: bool | None
-    functions: Sequence[Mapping[str, object]] | None
-    function_call: str | Mapping[str, object] | None
 
     # Who asks, on whose behalf (isolates the context cache).
     user_id: str | None
@@ -85,11 +77,22 @@ class ChatOptions(TypedDict, total=False):
     """Limits in seconds; a number limits reads and the whole of a plain call. None: the client's."""
 
 
-class ChatParams(ChatOptions, total=False):
+class ToolOptions(ChatOptions, total=False):
+    """Those that `run_tools` takes too."""
+
+    tool_choice: Literal["none", "auto", "required"] | Mapping[str, object] | None
+    parallel_tool_calls: bool | None
+
+
+class ChatParams(ToolOptions, total=False):
     """All arguments."""
 
     model: Required[str]
     messages: Required[Sequence[MessageParam]]
+    n: int | None
+    tools: Sequence[Mapping[str, object]] | None
+    functions: Sequence[Mapping[str, object]] | None
+    function_call: str | Mapping[str, object] | None
 
 
 _KNOWN = frozenset(ChatParams.__annotations__)

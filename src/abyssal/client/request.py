@@ -125,6 +125,11 @@ def _plain(value: object) -> Any:
 _encoder = msgspec.json.Encoder(enc_hook=_plain)
 
 
+def json_form(value: object) -> bytes:
+    """`value` as UTF-8 JSON. Raises TypeError, ValueError or RecursionError if it has no JSON form."""
+    return _encoder.encode(value)
+
+
 def encode_body(body: object) -> bytes:
     """`body` as UTF-8 JSON. Raises ConfigurationError that names the field which has no JSON form."""
     try:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from abyssal.client import defaults
 from abyssal.client.answer import RawResponse, parse_json
 from abyssal.client.core import ClientCore
 from abyssal.client.credentials.choice import Auth, choose_credential
+from abyssal.client.params import ChatOptions, MessageParam, ToolOptions
 from abyssal.client.settings import BaseUrl, checked_pool_size, goes_over_proxy, resolve_base_url
 from abyssal.client.sync_calls import Caller
 from abyssal.client.sync_chat import Chat, Models
@@ -20,12 +21,18 @@ from abyssal.client.timeout import Timeout
 from abyssal.client.transport import Transport
 from abyssal.clock import Clock, SystemClock
 
+if TYPE_CHECKING:  # loaded when they are used
+    from abyssal.client.sync_session import Session
+    from abyssal.client.tools.steps import ToolRun
+
 
 class DeepSeekClient:
     """Calls a DeepSeek-compatible service: the local platform, the official one, any other.
 
-    `api_key`: else ABYSSAL_API_KEY, else DEEPSEEK_API_KEY. `base_url` (or `api_base`): else
-    ABYSSAL_BASE_URL, else DEEPSEEK_BASE_URL, else the platform on this machine. `timeout`: a Timeout or
+    As whom: by an API key (`api_key`: else ABYSSAL_API_KEY, else DEEPSEEK_API_KEY); by access tokens that it
+    fetches and renews (`client_id`, `client_secret`); by tokens that it signs itself (the same, with
+    `auth="jwt"`); by a signature over each request (`key_id`, `secret`). Where to: `base_url` or `api_base`,
+    else ABYSSAL_BASE_URL, else DEEPSEEK_BASE_URL, else the platform on this machine. `timeout`: a Timeout or
     seconds. `max_retries`: of 408, 409, 429, 5xx and connection faults. `pool_size`: connections at once,
     twice the CPU cores if not given. `transport`: another way to send, see `abyssal.client.transport`.
     Raises ConfigurationError for what is missing or unusable. One client serves any number of threads.
@@ -89,6 +96,47 @@ class DeepSeekClient:
         core = self._caller.core
         answer = self._caller.send(core.raw(method, path, json, extra_headers, timeout))
         return RawResponse(answer, parse_json, core.secret)
+
+    def create_session(
+        self,
+        *,
+        model: str,
+        system_prompt: str | None = None,
+        max_turns: int | None = None,
+        **options: Unpack[ChatOptions],
+    ) -> Session:
+        """A conversation that the client keeps; `options` (`temperature=`, ...) go with each message.
+
+        With `max_turns` only that many of the last turns are kept and sent along; the prompt always is.
+        Raises ConfigurationError or TypeError for arguments that cannot be used; sends nothing.
+        """
+        from abyssal.client.history import History
+        from abyssal.client.sync_session import Session
+
+        return Session(self.chat.completions, model, History(system_prompt, max_turns), options)
+
+    def run_tools(
+        self,
+        *,
+        model: str,
+        messages: Sequence[MessageParam],
+        tools: Iterable[Callable[..., Any]],
+        max_steps: int = 8,
+        raise_tool_errors: bool = False,
+        **options: Unpack[ToolOptions],
+    ) -> ToolRun:
+        """The model's answer to `messages`, with the Python functions `tools` at its hand.
+
+        What it asks for is called, one after another, and it is asked again, at most `max_steps` times. Its
+        tools' schemas come from signatures and docstrings. An error of a tool is told to the model, unless
+        `raise_tool_errors`. Raises as `chat.completions.create` does, ToolStepsError when the steps are used
+        up, and ConfigurationError for a function that cannot be a tool.
+        """
+        from abyssal.client.sync_tools import run_steps
+        from abyssal.client.tools.steps import ToolSteps
+
+        steps = ToolSteps(model, messages, tools, max_steps, options, raise_errors=raise_tool_errors)
+        return run_steps(self.chat.completions, steps)
 
     def close(self) -> None:
         """Lets go of the connections; a call after this is refused. Any number of times."""

@@ -13,6 +13,8 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from abyssal.gateway.dialects.dialect import Dialect
+from abyssal.gateway.dialects.translation import Translated
 from abyssal.gateway.exchange import Exchange
 from abyssal.gateway.relay.call import RelayCall, RelayContext
 from abyssal.gateway.relay.heads import error_lines
@@ -79,6 +81,23 @@ class Pipeline:
     def chat(self, exchange: Exchange) -> None:
         """Take a chat call from its last byte to its settlement."""
         self.identified(exchange, self._chat)
+
+    def translated(self, exchange: Exchange, dialect: Dialect) -> None:
+        """Take a call in another format: it is read into a chat call, and its answer written back."""
+        client = exchange.client = Translated(exchange.client, dialect)
+
+        def read(exchange: Exchange) -> None:
+            try:
+                check_content_coding(exchange)
+                exchange.body, client.writer = dialect.read(exchange.body)
+            except ApiError as error:
+                self.refuse(exchange, error)
+            except Exception as fault:  # noqa: BLE001  as in a stage
+                self._broke(exchange, fault)
+            else:
+                self._chat(exchange)
+
+        self.identified(exchange, read)
 
     def identified(self, exchange: Exchange, go: Callable[[Exchange], None]) -> None:
         """Find out whose the request is and go on with `go`; turn a stranger away."""

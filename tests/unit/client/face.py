@@ -29,17 +29,17 @@ class Face:
         self.sleeps: list[float] = []
         base = parse_base_url(url)
         pool_size = options.pop("pool_size", 4)
-        seams = {"_clock": self.clock, "_dice": lambda: 0.5, **options}
+        seams = {"_clock": self.clock, "_dice": lambda: 0.5, "api_key": KEY, **options}
         self._runner = asyncio.Runner()
         if self.kind == "sync":
             way_to = {"direct": DirectTransport, "pyreqwest": PyreqwestTransport}[way]
             self.client: Any = DeepSeekClient(
-                KEY, base_url=url, transport=way_to(base, pool_size), _sleep=self._sleep, **seams
+                base_url=url, transport=way_to(base, pool_size), _sleep=self._sleep, **seams
             )
         else:
             way_there = {"direct": AsyncDirectTransport, "pyreqwest": AsyncPyreqwestTransport}[way]
             self.client = AsyncDeepSeekClient(
-                KEY, base_url=url, transport=way_there(base, pool_size), _sleep=self._sleep_async, **seams
+                base_url=url, transport=way_there(base, pool_size), _sleep=self._sleep_async, **seams
             )
 
     def run(self, result: Any) -> Any:

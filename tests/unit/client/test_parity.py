@@ -12,6 +12,7 @@ from abyssal.client import (
     async_calls,
     async_chat,
     async_client,
+    async_session,
     async_stream,
     direct_async,
     direct_sync,
@@ -20,6 +21,7 @@ from abyssal.client import (
     sync_calls,
     sync_chat,
     sync_client,
+    sync_session,
     sync_stream,
     transport,
 )
@@ -31,6 +33,8 @@ PAIRS = [
     (sync_chat.RawCompletions, async_chat.AsyncRawCompletions),
     (sync_chat.Models, async_chat.AsyncModels),
     (sync_stream.ChatStream, async_stream.AsyncChatStream),
+    (sync_session.Session, async_session.AsyncSession),
+    (sync_session.SessionStream, async_session.AsyncSessionStream),
     (sync_calls.Caller, async_calls.AsyncCaller),
     (direct_sync.DirectTransport, direct_async.AsyncDirectTransport),
     (pyreqwest_sync.PyreqwestTransport, pyreqwest_async.AsyncPyreqwestTransport),
@@ -38,6 +42,7 @@ PAIRS = [
     (transport.StreamedAnswer, transport.AsyncStreamedAnswer),
 ]
 WAITING = {"create", "list", "request", "close", "send", "open", "read", "get_final_completion"}
+WAITING |= {"send_message", "reply", "run_tools"}
 
 
 def sync_words(text: str) -> str:
@@ -80,9 +85,16 @@ def test_same_words(blocking: type, asynchronous: type) -> None:
             assert member.__doc__ == theirs[name].__doc__, name
 
 
-def test_same_overloads() -> None:
-    ours = get_overloads(sync_chat.Completions.create)
-    theirs = get_overloads(async_chat.AsyncCompletions.create)
+@pytest.mark.parametrize(
+    ("blocking", "asynchronous"),
+    [
+        (sync_chat.Completions.create, async_chat.AsyncCompletions.create),
+        (sync_session.Session.send_message, async_session.AsyncSession.send_message),
+    ],
+)
+def test_same_overloads(blocking: Any, asynchronous: Any) -> None:
+    ours = get_overloads(blocking)
+    theirs = get_overloads(asynchronous)
     assert len(ours) == 3
     for mine, other in zip(ours, theirs, strict=True):
         assert str(inspect.signature(mine)) == sync_words(str(inspect.signature(other)))

@@ -9,17 +9,18 @@ import pytest
 
 from abyssal import ConfigurationError, Message, Timeout
 from abyssal.client.core import ClientCore
+from abyssal.client.credentials.api_key import ApiKey
 from abyssal.client.params import ChatParams, chat_body
 from abyssal.client.request import checked_headers, checked_path, encode_body
-from abyssal.client.settings import Secret, Settings, parse_base_url
+from abyssal.client.settings import parse_base_url
 from abyssal.testing import ManualClock
 
 from .face import ASK, KEY
 
 
 def core(url: str = "http://h/v1") -> ClientCore:
-    settings = Settings(parse_base_url(url), Secret(KEY))
-    return ClientCore(settings, timeout=None, max_retries=2, clock=ManualClock(), dice=lambda: 0.5)
+    base = parse_base_url(url)
+    return ClientCore(base, ApiKey(KEY), timeout=None, max_retries=2, clock=ManualClock(), dice=lambda: 0.5)
 
 
 def sent(**params: Any) -> dict[str, Any]:
@@ -162,7 +163,21 @@ def test_a_refused_header_value_is_not_shown() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["http://elsewhere/", "//elsewhere/", "/a/../b", "..", "/a b", "/a#b", "/a\r\nb", "/ключ", "/a\\b"],
+    [
+        "http://elsewhere/",
+        "//elsewhere/",
+        "/a/../b",
+        "/a/%2E./b",
+        "/a/./b",
+        "..",
+        "/a b",
+        "/a#b",
+        "/a\r\nb",
+        "/ключ",
+        "/a\\b",
+        "/a?b='c'",
+        "/{a}",
+    ],
 )
 def test_paths_that_lead_elsewhere(path: str) -> None:
     with pytest.raises(ConfigurationError, match="path"):

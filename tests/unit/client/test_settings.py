@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from abyssal import ConfigurationError, DeepSeekClient, Timeout
-from abyssal.client.settings import goes_over_proxy, parse_base_url, resolve_settings
+from abyssal.client.credentials.choice import choose_credential
+from abyssal.client.settings import goes_over_proxy, parse_base_url, resolve_base_url
 from abyssal.client.timeout import as_timeout
 
 
 def settings(environment: dict[str, str] | None = None, **arguments: str | None) -> tuple[str, str]:
     names = {"api_key": "sk-argument", "base_url": None, "api_base": None} | arguments
-    found = resolve_settings(environment or {}, **names)
-    return str(found.base_url), found.api_key.reveal()
+    key = names.pop("api_key")
+    base = resolve_base_url(environment or {}, **names)
+    return str(base), choose_credential(environment or {}, base, None, {"api_key": key}).secret.reveal()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
-"""What a docstring says of a function and of each parameter: Google's style, Sphinx's and NumPy's.
+"""What a docstring says of a function and of its parameters, in Google's style or in Sphinx's.
 
-Google: an `Args:` section with `name (type): text`; Sphinx: `:param type name: text`; NumPy: `Parameters`,
-underlined, with `name : type` and the text indented below. What is before all sections is the description.
+Rules:
+ 1. The description is what is before the first section (`Args:`, `Returns:`, ...) or field (`:param x:`).
+ 2. In an `Args:` section a parameter begins with `name: text` or `name (type): text`, indented as the
+    section's first line is; what is indented further goes on with it.
+ 3. A field's text goes on over the indented lines below it.
 """
 
 from __future__ import annotations
@@ -9,47 +12,44 @@ from __future__ import annotations
 import inspect
 import re
 
-_SECTION = re.compile(
-    r"(Args|Arguments|Parameters|Params|Returns?|Raises|Yields?|Examples?|Notes?|Attributes|See Also)\s*:?$"
-)
-_ARGUMENTS = ("Args", "Arguments", "Parameters", "Params")
-_GOOGLE = re.compile(r"\*{0,2}(\w+)\s*(?:\([^)]*\))?\s*:\s+(.*)")
-_NUMPY = re.compile(r"(\w+)\s*(?::.*)?$")
-_SPHINX = re.compile(r":param\s+(?:[^:]*\s)?(\w+)\s*:\s*(.*)")
-_FIELD = re.compile(r":\w+[^:]*:")
+_SECTION = re.compile(r"([A-Z][a-z]+(?: [A-Z]?[a-z]+)?):")
+_ARGUMENTS = ("Args", "Arguments", "Parameters")
+_PARAMETER = re.compile(r"\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)")
+_FIELD = re.compile(r":(?:param\s+(?:[^:]*\s)?(\w+)|\w+[^:]*):\s*(.*)")
 
 
 def parse_docstring(text: str | None) -> tuple[str, dict[str, str]]:
-    """The description, and the text of each parameter by name; both without line breaks inside paragraphs."""
-    lines = inspect.cleandoc(text or "").splitlines()
+    """The description, and what is said of each parameter by name."""
     told: list[str] = []
     found: dict[str, list[str]] = {}
-    section: str | None = None
-    underlined = False
-    current: list[str] | None = None
-    for line, after in zip(lines, [*lines[1:], ""], strict=True):
+    before_sections = True
+    in_arguments = False
+    depth = 0  # how far the parameters of the section are indented; 0 before its first line
+    current: list[str] = []
+    for line in inspect.cleandoc(text or "").splitlines():
         bare = line.strip()
-        indented = line[:1].isspace()
-        heading = None if indented else _heading(bare, after)
-        field = _SPHINX.match(bare)
-        if heading is not None:
-            section, underlined, current = heading, bool(_is_underline(after)), None
-        elif field is not None:
-            current = found.setdefault(field[1], [])
-            current.append(field[2])
-            section = section or ""
-        elif _FIELD.match(bare) and not indented:
-            section, current = section or "", None
-        elif section is None:
+        indent = len(line) - len(line.lstrip())
+        section = None if indent else _SECTION.fullmatch(bare)
+        field = None if indent else _FIELD.fullmatch(bare)
+        if section is not None or field is not None:
+            before_sections = False
+            in_arguments = section is not None and section[1] in _ARGUMENTS
+            depth = 0
+            current = []
+            if field is not None and field[1]:
+                current = found.setdefault(field[1], [])
+                current.append(field[2])
+        elif before_sections:
             told.append(line)
-        elif section in _ARGUMENTS and not _is_underline(bare):
-            start = _NUMPY.match(line) if underlined else _GOOGLE.match(bare)
-            if start is not None and (indented is not underlined) and _begins(line, current, underlined):
-                current = found.setdefault(start[1], [])
-                if not underlined:
-                    current.append(start[2])
-            elif current is not None:
-                current.append(bare)
-        elif current is not None and indented:
+        elif bare and not indent:
+            in_arguments = False
+            current = []
+        elif in_arguments and bare and indent <= (depth or indent):
+            depth = depth or indent
+            parameter = _PARAMETER.fullmatch(bare)
+            current = [] if parameter is None else found.setdefault(parameter[1], [])
+            current.append(bare if parameter is None else parameter[2])
+        else:
             current.append(bare)
-    return _joined(told), {name: _joined(parts) for name, parts in found.items()}
+    texts = {name: " ".join(part for part in parts if part) for name, parts in found.items()}
+    return "\n".join(told).strip(), texts

@@ -27,7 +27,7 @@ def find(directory: Directory, name: str, kind: str) -> Credential | None:
 
 
 def named(name: str) -> str:
-    """`name` if it has the form of an id, else "": what a request claims, whether there is such a one or not."""
+    """`name` if it has the form of an id, else "": what is claimed, whether there is such a one or not."""
     return name if _ID(name) else ""
 
 
