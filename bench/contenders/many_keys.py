@@ -1,4 +1,4 @@
-"""Data directories of a platform that has many API keys, written straight into SQLite and made once in a run."""
+"""Data directories of platforms with many API keys: written straight into SQLite, once in a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _BATCH = 20_000  # rows of one statement
 _CACHE_KIB = 512 * 1024  # the index of hashes is written in no order: it has to fit
 
 _CREDENTIAL = """\
-INSERT INTO credentials (id, kind, project_id, name, scopes, created_at, revision) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO credentials (id, kind, project_id, name, scopes, created_at, revision)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 _SECRET = "INSERT INTO secrets (id, credential_id, digest, hint, created_at) VALUES (?, ?, ?, ?, ?)"
 

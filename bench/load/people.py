@@ -1,4 +1,4 @@
-"""Who calls in the rows about identity: credentials of each kind, published as a worker gets them, and their requests."""
+"""Who calls in the rows about identity: credentials as a worker gets them, and the requests they send."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ function request()
   return before .. string.format({pattern}, number) .. after
 end
 """
-# Prime to every power of ten, and large: keys whose turns follow each other were not made one after the other.
+# Prime to every power of ten, and large: keys whose turns follow each other do not lie side by side.
 _STRIDE = 618_033
 
 

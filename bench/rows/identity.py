@@ -1,4 +1,4 @@
-"""What it costs to know who calls: the stage *authenticate* for each way in, and a million credentials in memory."""
+"""What it costs to know who calls: *authenticate* for each way in, and a million credentials in memory."""
 
 from __future__ import annotations
 
@@ -50,9 +50,7 @@ def per_call(setting: Setting, way: Way, folders: Iterator[int]) -> dict[str, fl
     arguments = ["--way", way.name, "--folder", str(setting.scratch / f"nonces-{next(folders)}")]
     arguments += ["--batches", str(BATCHES // 3 if setting.quick else BATCHES)]
     arguments += ["--again"] * way.again
-    process = python.launch(
-        "authenticate", arguments, scratch=setting.scratch, cores=setting.cores.proxy, capture=True
-    )
+    process = python.launch("authenticate", arguments, scratch=setting.scratch, cores=setting.cores.proxy)
     seen = {what: seconds * 1e6 for what, seconds in python.result(process, 120).items()}
     say(f"{way.row.what}: {seen['added']:.2f} µs")
     return seen

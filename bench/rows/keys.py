@@ -50,6 +50,6 @@ def measure(setting: Setting) -> Iterator[Finding]:
         }
         costs = setting.in_turn({str(count): take for count, take in takes.items()})
     one, some, many = ([cost.total for cost in costs[str(count)]] for count in (ONE, SOME, MANY))
-    yield growth(TO_SOME, one, some, note=f"{SOME} keys, of ours: {middle(costs[str(SOME)])}")
-    yield growth(TO_MANY, one, many, note=f"{MANY} keys, of ours: {middle(costs[str(MANY)])}")
+    yield growth(TO_SOME, one, some, note=f"10 000 keys, of ours: {middle(costs[str(SOME)])}")
+    yield growth(TO_MANY, one, many, note=f"a million keys, of ours: {middle(costs[str(MANY)])}")
     yield growth(BETWEEN, some, many)
