@@ -28,7 +28,7 @@ from abyssal.gateway.front.connection import FrontLimits
 from abyssal.gateway.front.http import HttpFront
 from abyssal.gateway.principal import Principal
 from abyssal.wire.addresses import Networks
-from bench.load.people import EACH, ISSUER, People, Requests
+from bench.load.people import EACH, ISSUER, WAYS, People, Requests
 
 BATCH = (
     EACH // 2
@@ -140,7 +140,7 @@ def measured(way: str, folder: Path, batches: int, *, again: bool) -> dict[str, 
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="python -m bench.load.authenticate")
-    parser.add_argument("--way", required=True, help="a method of bench.load.people.People")
+    parser.add_argument("--way", required=True, choices=WAYS)
     parser.add_argument("--folder", type=Path, required=True, help="where nonces are kept")
     parser.add_argument("--batches", type=int, default=200)
     parser.add_argument("--again", action="store_true", help="time the second request with the same head")

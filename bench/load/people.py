@@ -32,6 +32,7 @@ from abyssal.wire.signing import signed_headers
 from bench.load import payloads
 
 ISSUER = "https://platform.example"
+WAYS = ("api_key", "access_token", "self_issued", "signed_request", "message_hmac", "message_ed25519")
 EACH = 200  # credentials of each kind; requests take turns over them
 LIFE = 3600  # seconds of a token
 _HOST = "127.0.0.1"
@@ -42,7 +43,7 @@ Requests = Iterator[bytes]
 
 
 class People:
-    """A directory, and for each way in an endless row of requests, as bytes of HTTP/1.1."""
+    """A directory, and for each of WAYS an endless row of requests, as bytes of HTTP/1.1."""
 
     def __init__(self) -> None:
         self.directory = Directory()

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from abyssal.clock import SystemClock
 from abyssal.testing import RawConnection, RunningServer, WireResponse
 
 _numbers = count(1)
@@ -29,6 +30,11 @@ def jwt(claims: Mapping[str, Any] | str, secret: bytes, header: Mapping[str, Any
     head = b64url(json.dumps(header or {"alg": "HS256", "typ": "JWT"}).encode())
     body = b64url((claims if isinstance(claims, str) else json.dumps(claims)).encode())
     return f"{head}.{body}.{b64url(hmac.digest(secret, f'{head}.{body}'.encode(), 'sha256'))}"
+
+
+def unix_now() -> int:
+    """Seconds since 1970: a real server is asked, so its machine's clock counts."""
+    return SystemClock().unix_ns() // 10**9
 
 
 class Identities:
@@ -88,7 +94,7 @@ class Identities:
 
     def claims(self, **fields: Any) -> dict[str, Any]:
         """A good JWT's claims, but for `fields`; those that are None are left out."""
-        now = int(time.time())
+        now = unix_now()
         claims = {"iss": self.client["id"], "iat": now, "exp": now + 600} | fields
         return {name: value for name, value in claims.items() if value is not None}
 
@@ -96,7 +102,7 @@ class Identities:
         self, method: str, target: str, content: bytes = b"", *, at: int | None = None, nonce: str = ""
     ) -> dict[str, str]:
         """The headers of a signed request."""
-        moment = str(int(time.time()) if at is None else at)
+        moment = str(unix_now() if at is None else at)
         nonce = nonce or f"nonce-{next(_numbers)}-{time.monotonic_ns()}"
         text = b"\n".join([method.encode(), target.encode(), content, moment.encode(), nonce.encode()])
         signature = hmac.digest(self.signing["secret"].encode(), text, "sha256")
@@ -123,7 +129,7 @@ class Identities:
         key_id = (self.public if key == "ed25519" else self.signing)["id"]
         parts = covered or '"@method" "@target-uri"' + (' "content-digest"' if content else "")
         if params is None:
-            moment = int(time.time()) if at is None else at
+            moment = unix_now() if at is None else at
             nonce = nonce or f"n{next(_numbers)}-{time.monotonic_ns()}"
             params = f';created={moment};nonce="{nonce}";keyid="{key_id}"'
         digest = f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.system.calls import body, table, upstream
-from tests.system.identities import Identities, b64url, jwt
+from tests.system.identities import Identities, b64url, jwt, unix_now
 
 from abyssal.testing import RunningServer, ScriptedUpstream, WireResponse
 
@@ -49,12 +49,8 @@ TAKEN: dict[str, Callable[[Identities], Headers]] = {
     "self-issued JWT": lambda ours: bearer(jwt(ours.claims(), ours.client["secret"].encode())),
     "JWT with a scope": lambda ours: bearer(jwt(ours.claims(scope="chat"), ours.client["secret"].encode())),
     "signed request": lambda ours: ours.signed("POST", PATH, CALL),
-    "signed request, clock 299 s behind": lambda ours: ours.signed(
-        "POST", PATH, CALL, at=int(time.time()) - 299
-    ),
-    "signed request, clock 299 s ahead": lambda ours: ours.signed(
-        "POST", PATH, CALL, at=int(time.time()) + 299
-    ),
+    "signed request, clock 299 s behind": lambda ours: ours.signed("POST", PATH, CALL, at=unix_now() - 299),
+    "signed request, clock 299 s ahead": lambda ours: ours.signed("POST", PATH, CALL, at=unix_now() + 299),
     "message signature, ed25519": lambda ours: ours.message_signed("POST", PATH, CALL),
     "message signature, hmac": lambda ours: ours.message_signed("POST", PATH, CALL, key="hmac"),
 }
@@ -135,7 +131,6 @@ def changed(headers: Headers, **fields: str) -> Headers:
     return headers | {name.replace("_", "-"): value for name, value in fields.items()}
 
 
-NOW = time.time
 REFUSED: dict[str, tuple[Callable[[Identities], Headers], int, str]] = {
     "nothing": (lambda ours: {}, 401, "missing_api_key"),
     "malformed Authorization": (lambda ours: {"Authorization": "Bearer"}, 401, "invalid_api_key"),
@@ -180,10 +175,10 @@ REFUSED: dict[str, tuple[Callable[[Identities], Headers], int, str]] = {
     "a JWT with jku": (lambda ours: own_header(ours, jku="http://127.0.0.1/keys"), 401, "invalid_api_key"),
     "a JWT with x5u": (lambda ours: own_header(ours, x5u="http://127.0.0.1/c"), 401, "invalid_api_key"),
     "a JWT with jwk": (lambda ours: own_header(ours, jwk={"kty": "oct", "k": "AA"}), 401, "invalid_api_key"),
-    "an expired JWT": (lambda ours: own(ours, iat=int(NOW()) - 20, exp=int(NOW()) - 1), 401, "invalid_api_key"),
-    "a JWT from the future": (lambda ours: own(ours, iat=int(NOW()) + 90), 401, "invalid_api_key"),
-    "a JWT not yet good": (lambda ours: own(ours, nbf=int(NOW()) + 90), 401, "invalid_api_key"),
-    "a JWT that lives too long": (lambda ours: own(ours, exp=int(NOW()) + 90_000), 401, "invalid_api_key"),
+    "an expired JWT": (lambda ours: own(ours, iat=unix_now() - 20, exp=unix_now() - 1), 401, "invalid_api_key"),
+    "a JWT from the future": (lambda ours: own(ours, iat=unix_now() + 90), 401, "invalid_api_key"),
+    "a JWT not yet good": (lambda ours: own(ours, nbf=unix_now() + 90), 401, "invalid_api_key"),
+    "a JWT that lives too long": (lambda ours: own(ours, exp=unix_now() + 90_000), 401, "invalid_api_key"),
     "a JWT without exp": (lambda ours: own(ours, exp=None), 401, "invalid_api_key"),
     "a JWT without iat": (lambda ours: own(ours, iat=None), 401, "invalid_api_key"),
     "a JWT without iss": (lambda ours: own(ours, iss=None), 401, "invalid_api_key"),
@@ -195,10 +190,10 @@ REFUSED: dict[str, tuple[Callable[[Identities], Headers], int, str]] = {
     "a huge JWT": (lambda ours: own(ours, pad="x" * 9000), 401, "invalid_api_key"),
     "a replayed signed request": (lambda ours: replayed(ours, ours.signed), 401, "invalid_api_key"),
     "skewed by 301 s": (
-        lambda ours: ours.signed("POST", PATH, CALL, at=int(NOW()) - 302), 401, "invalid_api_key",
+        lambda ours: ours.signed("POST", PATH, CALL, at=unix_now() - 302), 401, "invalid_api_key",
     ),
     "ahead by 301 s": (
-        lambda ours: ours.signed("POST", PATH, CALL, at=int(NOW()) + 302), 401, "invalid_api_key",
+        lambda ours: ours.signed("POST", PATH, CALL, at=unix_now() + 302), 401, "invalid_api_key",
     ),
     "a body changed by a byte": (
         lambda ours: ours.signed("POST", PATH, CALL.replace(b"hello", b"hellp")), 401, "invalid_api_key",
@@ -218,7 +213,7 @@ REFUSED: dict[str, tuple[Callable[[Identities], Headers], int, str]] = {
     ),
     "a replayed message signature": (lambda ours: replayed(ours, ours.message_signed), 401, "invalid_api_key"),
     "a message signature of an hour ago": (
-        lambda ours: ours.message_signed("POST", PATH, CALL, at=int(NOW()) - 3600), 401, "invalid_api_key",
+        lambda ours: ours.message_signed("POST", PATH, CALL, at=unix_now() - 3600), 401, "invalid_api_key",
     ),
     "a message signature of another body": (
         lambda ours: ours.message_signed("POST", PATH, CALL + b" "), 401, "invalid_api_key",
@@ -229,13 +224,13 @@ REFUSED: dict[str, tuple[Callable[[Identities], Headers], int, str]] = {
     ),
     "a message signature without a nonce": (
         lambda ours: ours.message_signed(
-            "POST", PATH, CALL, params=f';created={int(NOW())};keyid="{ours.public["id"]}"'
+            "POST", PATH, CALL, params=f';created={unix_now()};keyid="{ours.public["id"]}"'
         ),
         401, "invalid_api_key",
     ),
     "a public key's id with an HMAC": (
         lambda ours: ours.message_signed(
-            "POST", PATH, CALL, key="hmac", params=f';created={int(NOW())};nonce="x1";keyid="{ours.public["id"]}"'
+            "POST", PATH, CALL, key="hmac", params=f';created={unix_now()};nonce="x1";keyid="{ours.public["id"]}"'
         ),
         401, "invalid_api_key",
     ),

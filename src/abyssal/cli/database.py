@@ -43,7 +43,7 @@ def find_database(config: Path | None, data: str | None, database_url: str | Non
     """By the command's options, the file and the environment. Opens nothing."""
     from abyssal.stores.sql.address import database_url as configured_url
 
-    chosen = load_config(config, os.environ) if config is not None else Config()
+    chosen = load_config(config, os.environ, state_only=True) if config is not None else Config()
     directory = data_directory(chosen, data, os.environ)
     return Where(chosen, directory, database_url or configured_url(chosen.stores, directory, os.environ))
 

@@ -31,8 +31,8 @@ from abyssal.wire.errors import ConfigurationError
 _SECRETS = frozenset({"api_key", "database_url", "redis_url"})
 
 
-def load_config(path: Path, environ: Mapping[str, str]) -> Config:
-    """The configuration in a TOML file.
+def load_config(path: Path, environ: Mapping[str, str], *, state_only: bool = False) -> Config:
+    """The configuration in a TOML file; with `state_only` without upstreams and models, and their secrets.
 
     Raises ConfigurationError with the key's path and the nearest known name: one problem, one sentence.
     """
@@ -43,18 +43,20 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path}: is not UTF-8 text") from None
     try:
-        return parse_config(text, environ)
+        return parse_config(text, environ, state_only=state_only)
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error.message}") from None
 
 
-def parse_config(text: str, environ: Mapping[str, str]) -> Config:
+def parse_config(text: str, environ: Mapping[str, str], *, state_only: bool = False) -> Config:
     """As `load_config`, from the text of the file."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"not TOML: {error}") from None
     _known(document, _fields(Config), "")
+    if state_only:
+        document = {name: value for name, value in document.items() if name not in ("upstreams", "models")}
     upstreams = tuple(
         _upstream(item, f"upstreams[{index}]", environ) for index, item in _array(document, "upstreams")
     )
@@ -69,7 +71,7 @@ def parse_config(text: str, environ: Mapping[str, str]) -> Config:
         upstreams=upstreams,
         models=models,
     )
-    if not upstreams and not models:
+    if not upstreams and not models and not state_only:
         standard = default_config(environ)
         config = msgspec.structs.replace(config, upstreams=standard.upstreams, models=standard.models)
     _check_references(config)

@@ -7,7 +7,7 @@ connection share whose heads are alike.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from abyssal.gateway.principal import Credential, Principal
@@ -68,6 +68,23 @@ class Call(Protocol):
         ...
 
 
+UpstreamRoute = Literal["chat", "beta chat", "completions"]
+"""What an upstream is asked for; one that has no route of its own for "beta chat" takes it as a chat."""
+
+
+class Native(NamedTuple):
+    """A call in the format in which it was made, for an upstream that knows that format itself.
+
+    `body` is as the client sent it, `client` takes the answer as the upstream gives it. `only` names the
+    parameter that no chat request can say, "" where the call can be made as a chat too.
+    """
+
+    route: UpstreamRoute
+    body: bytes
+    client: Client
+    only: str
+
+
 class RequestHead:
     """What a head said. Made while it is read; unchanged from then on, but for `proven`.
 
@@ -126,9 +143,11 @@ class Exchange:
         "first_byte_at",
         "head",
         "id",
+        "native",
         "principal",
         "relayed_events",
         "request",
+        "route",
         "scope",
         "started_at",
         "status",
@@ -148,9 +167,11 @@ class Exchange:
         # permit
         self.scope = 0  # the bit of `stores.rights` that the route needs
         self.request: ChatRequest | None = None
+        self.native: Native | None = None
         # admit
         self.admitted = False
         # route
+        self.route: UpstreamRoute = "chat"
         self.upstream_model = ""
         self.upstream_name = ""
         # relay

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from abyssal.gateway.dialects.dialect import Dialect
 from abyssal.gateway.dialects.translation import Translated
-from abyssal.gateway.exchange import Exchange
+from abyssal.gateway.exchange import Exchange, Native
 from abyssal.gateway.relay.call import RelayCall, RelayContext
 from abyssal.gateway.relay.heads import error_lines
 from abyssal.gateway.upstreams.upstream import Upstream
@@ -82,19 +82,28 @@ class Pipeline:
         """Take a chat call from its last byte to its settlement."""
         self.identified(exchange, self._chat)
 
+    def beta_chat(self, exchange: Exchange) -> None:
+        """As `chat`, on an upstream's beta route where it has one."""
+        exchange.route = "beta chat"
+        self.identified(exchange, self._chat)
+
     def translated(self, exchange: Exchange, dialect: Dialect) -> None:
         """Take a call in another format: it is read into a chat call, and its answer written back."""
-        client = exchange.client = Translated(exchange.client, dialect)
+        direct = exchange.client
+        client = exchange.client = Translated(direct, dialect)
 
         def read(exchange: Exchange) -> None:
             try:
                 check_content_coding(exchange)
-                exchange.body, client.writer = dialect.read(exchange.body)
+                reading = dialect.read(exchange.body)
             except ApiError as error:
                 self.refuse(exchange, error)
             except Exception as fault:  # noqa: BLE001  as in a stage
                 self._broke(exchange, fault)
             else:
+                if reading.route is not None:
+                    exchange.native = Native(reading.route, exchange.body, direct, reading.only)
+                exchange.body, client.writer = reading.body, reading.writer
                 self._chat(exchange)
 
         self.identified(exchange, read)
@@ -134,6 +143,8 @@ class Pipeline:
             if self._recall(exchange):
                 return
             upstream = self._route(exchange)
+            if exchange.native is not None:
+                upstream.choose_form(exchange, exchange.native)
             upstream.check(exchange)
             self._ledger.open(exchange, upstream.name)
         except ApiError as error:

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger("abyssal.node")
 
-_MINUTE = 60 * 10**9  # nanoseconds
+_MINUTE, _HOUR = 60 * 10**9, 3600 * 10**9  # nanoseconds
 _MOST_UNWRITTEN = 10_000  # failed attempts at /oauth that wait for the next look
 
 
@@ -57,7 +57,7 @@ class Control:
         self._given_key = first_key
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="control")
         self._failed: deque[Failed] = deque(maxlen=_MOST_UNWRITTEN)
-        self._upkeep_at = 0
+        self._upkeep_at = self._aged_at = 0
         self._old_secrets = 0
         self._is_open = asyncio.Event()
 
@@ -199,10 +199,18 @@ class Control:
         return self._drain.step(live)
 
     def _keep_up(self) -> bool:
-        from abyssal.platform.identity.ageing import count_old, warn_of_old_secrets
         from abyssal.platform.oauth.token_keys import rotate_if_due
 
         now, identity = self._clock.unix_ns(), self._config.identity
+        if not 0 <= now - self._aged_at < _HOUR:
+            self._aged_at = now
+            self._warn_of_old(now)
+        return rotate_if_due(self._engine, self._vault, now_ns=now, days=identity.token_key_days)
+
+    def _warn_of_old(self, now: int) -> None:
+        from abyssal.platform.identity.ageing import count_old, warn_of_old_secrets
+
+        identity = self._config.identity
         for old in warn_of_old_secrets(self._engine, now_ns=now, rotate_after_days=identity.rotate_after):
             _log.warning(
                 "a secret of %s (%s) is older than %d days; rotate it",
@@ -212,7 +220,6 @@ class Control:
             )
         with self._engine.connect() as connection:
             self._old_secrets = count_old(connection, now_ns=now, rotate_after_days=identity.rotate_after)
-        return rotate_if_due(self._engine, self._vault, now_ns=now, days=identity.token_key_days)
 
     def _close(self) -> None:
         if hasattr(self, "_drain"):

@@ -87,9 +87,9 @@ def _home(connection: Connection, revision: int, now_ns: int) -> _Home:
         add_organization(connection, OrganizationRow(organization, DEFAULT, None, None, None, now_ns))
     user = find_user_by_email(connection, OPERATOR)
     if user is None:
-        user = UserRow(new_id("user"), OPERATOR, "operator", True, now_ns)
+        user = UserRow(new_id("user"), OPERATOR, True, now_ns)
         add_user(connection, user)
-        add_member(connection, organization, user.id, "owner", created_at=now_ns)
+        add_member(connection, organization, user.id, "owner", name="operator", created_at=now_ns)
     projects = live_projects(connection, organization, name=DEFAULT, count=1)
     if projects:
         return _Home(projects[0].id, user.id)

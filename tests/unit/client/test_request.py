@@ -206,8 +206,8 @@ def test_targets(base: str, target: str) -> None:
 
 def test_total_time_is_for_plain_calls_and_shrinks() -> None:
     clock = ManualClock()
-    settings = Settings(parse_base_url("http://h"), Secret(KEY))
-    a_core = ClientCore(settings, timeout=10, max_retries=2, clock=clock, dice=lambda: 0.5)
+    base, key = parse_base_url("http://h"), ApiKey(KEY)
+    a_core = ClientCore(base, key, timeout=10, max_retries=2, clock=clock, dice=lambda: 0.5)
     call = a_core.chat(ASK, stream=False)  # type: ignore[arg-type]
     assert call.request().total == 10
     clock.advance(4)

@@ -284,3 +284,14 @@ def test_where_state_lives() -> None:
     assert data_directory(Config(), None, environ) == Path("/environment")
     assert data_directory(Config(), None, {}) == Path.home() / ".abyssal"
     assert data_directory(Config(), "~/x", {}) == Path.home() / "x"
+
+
+def test_a_command_on_the_data_needs_no_upstream_s_secret(tmp_path: Path) -> None:
+    file = tmp_path / "abyssal.toml"
+    upstream = '[[upstreams]]\nname = "a"\nkind = "deepseek"\napi_key = { env = "NOT_SET_HERE" }\n'
+    file.write_text(f'[stores]\ndatabase_url = "postgresql://h/d"\n{upstream}')
+    with pytest.raises(ConfigurationError, match="NOT_SET_HERE"):
+        load_config(file, {})
+    config = load_config(file, {}, state_only=True)
+    assert config.stores.database_url == Secret("postgresql://h/d")
+    assert (config.upstreams, config.models) == ((), ())

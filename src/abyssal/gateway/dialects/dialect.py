@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from abyssal.gateway.exchange import UpstreamRoute
 from abyssal.wire.chat import ChatCompletion, ChatCompletionChunk
 from abyssal.wire.errors import ErrorObject
 
@@ -36,10 +37,16 @@ class Writer(Protocol):
 
 
 class Reading(NamedTuple):
-    """A request that was read: the official chat request's body, and who writes its answer."""
+    """A request that was read: the official chat request's body, and who writes its answer.
+
+    `route` is where an upstream takes the request as it came, for which it must have passed `wire.guard`;
+    `only` names the parameter that only that route knows, "" when the chat request says it all.
+    """
 
     body: bytes
     writer: Writer
+    route: UpstreamRoute | None = None
+    only: str = ""
 
 
 class Dialect(Protocol):

@@ -1,4 +1,7 @@
-"""Upstream kind `deepseek`: the official service. Its wire is the platform's own, so it passes untouched."""
+"""Upstream kind `deepseek`: the official service. Its wire is the platform's own, so it passes untouched.
+
+Its beta routes lie beside `/v1`, not below it, whichever of the two the base URL names.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ class DeepSeek(Upstream):
 def build(config: DeepSeekUpstream) -> Upstream:
     """The upstream that `config` describes."""
     address, base_path = address_of(config.base_url, ca_file=config.ca_file)
+    beta = base_path.removesuffix("/v1").removesuffix("/beta") + "/beta"
     return DeepSeek(
         config.name,
         address,
@@ -21,4 +25,5 @@ def build(config: DeepSeekUpstream) -> Upstream:
         first_byte_timeout=config.first_byte_timeout,
         idle_timeout=config.idle_timeout,
         connect_timeout=config.connect_timeout,
+        routes={"beta chat": f"{beta}/chat/completions", "completions": f"{beta}/completions"},
     )

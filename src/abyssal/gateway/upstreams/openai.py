@@ -27,4 +27,5 @@ def build(config: OpenAIUpstream) -> Upstream:
         first_byte_timeout=config.first_byte_timeout,
         idle_timeout=config.idle_timeout,
         connect_timeout=config.connect_timeout,
+        routes={"completions": f"{base_path}/completions"},
     )

@@ -5,16 +5,19 @@ Its protocol is an upstream kind (a file each in this folder); a server's peculi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 
-from abyssal.gateway.exchange import Exchange
+from abyssal.gateway.exchange import Exchange, Native, UpstreamRoute
 from abyssal.gateway.upstreams.pool import Address, ConnectionPool
+from abyssal.wire.errors import BadRequestError
 from abyssal.wire.guard import replace_string, with_fields
 from abyssal.wire.official_stream import UsageFolder
 
+NO_ROUTES: Mapping[UpstreamRoute, str] = {}
 _USAGE_OPTION = b',"stream_options":{"include_usage":true}}'
 
 
@@ -40,7 +43,11 @@ class StreamFilter(Protocol):
 
 
 class Upstream:
-    """Built once per configured upstream. `capacity` bounds calls at once, None when it has no bound here."""
+    """Built once per configured upstream.
+
+    `capacity` bounds calls at once, None when it has no bound here. `routes` are the paths of what it can be
+    asked beside a chat.
+    """
 
     profile = Profile()
 
@@ -55,6 +62,7 @@ class Upstream:
         idle_timeout: float,
         connect_timeout: float = 5.0,
         capacity: int | None = None,
+        routes: Mapping[UpstreamRoute, str] = NO_ROUTES,
     ) -> None:
         self.name = name
         self.pool = ConnectionPool(address, connect_timeout=connect_timeout)
@@ -66,10 +74,32 @@ class Upstream:
         host = address.host if ":" not in address.host else f"[{address.host}]"
         if address.port not in (0, 443 if address.tls else 80):
             host += f":{address.port}"
-        head = f"POST {base_path}/chat/completions HTTP/1.1\r\nhost: {host or 'localhost'}\r\n"
+        lines = f" HTTP/1.1\r\nhost: {host or 'localhost'}\r\n"
         if credential:
-            head += f"authorization: Bearer {credential}\r\n"
-        self._head = head.encode("latin-1")
+            lines += f"authorization: Bearer {credential}\r\n"
+        paths = {"chat": f"{base_path}/chat/completions", **routes}
+        self._heads = {route: f"POST {path}{lines}".encode("latin-1") for route, path in paths.items()}
+        self._chat_head = self._heads["chat"]
+
+    def choose_form(self, exchange: Exchange, native: Native) -> None:
+        """Ask in the client's own format where this upstream knows it, else as a chat.
+
+        Raises BadRequestError when the call cannot be made as a chat.
+        """
+        if self.knows(native):
+            exchange.route, exchange.body, exchange.client = native.route, native.body, native.client
+        elif native.only:
+            model = exchange.request.model if exchange.request is not None else ""
+            raise BadRequestError(
+                f'The model "{model}" is asked by chat here, which has no "{native.only}"; leave it out, or '
+                "ask a model whose upstream takes it.",
+                param=native.only,
+                code="unsupported_content",
+            )
+
+    def knows(self, native: Native) -> bool:
+        """Whether `native` can be put to this upstream as it is."""
+        return native.route in self._heads
 
     def check(self, exchange: Exchange) -> None:
         """Raise BadRequestError for what this upstream must not be asked; most take anything."""
@@ -80,7 +110,7 @@ class Upstream:
         lines = exchange.head.forwarded
         request_id = exchange.id.encode()
         return b"%bx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
-            self._head,
+            self._heads.get(exchange.route, self._chat_head),
             request_id,
             lines,
             len(body),

@@ -60,7 +60,7 @@ def create_member(turn: Transaction, draft: MemberDraft) -> MemberObject:
     name = email.partition("@")[0][:200] if draft.name is None else checked_name(draft.name)
     user = find_user_by_email(turn.connection, email)
     if user is None:
-        user = UserRow(new_id("user"), email, name, False, turn.now_ns)
+        user = UserRow(new_id("user"), email, False, turn.now_ns)
         add_user(turn.connection, user)
     elif find_member(turn.connection, organization.id, user.id) is not None:
         raise ConflictError(
@@ -68,10 +68,8 @@ def create_member(turn: Transaction, draft: MemberDraft) -> MemberObject:
             param="email",
             code="member_exists",
         )
-    add_member(turn.connection, organization.id, user.id, role, created_at=turn.now_ns)
-    return member_object(
-        MemberRow(organization.id, user.id, email, user.name, user.operator, role, turn.now_ns)
-    )
+    add_member(turn.connection, organization.id, user.id, role, name=name, created_at=turn.now_ns)
+    return member_object(MemberRow(organization.id, user.id, email, name, user.operator, role, turn.now_ns))
 
 
 def show_member(turn: Transaction, user_id: str, query: Mapping[str, str]) -> MemberObject:

@@ -14,7 +14,6 @@ class UserRow(msgspec.Struct, frozen=True):
 
     id: str
     email: str
-    name: str
     operator: bool
     created_at: int
 
@@ -36,7 +35,7 @@ _MEMBERS = select(
     members.c.organization_id,
     members.c.user_id,
     users.c.email,
-    users.c.name,
+    members.c.name,
     users.c.operator,
     members.c.role,
     members.c.created_at,
@@ -54,9 +53,17 @@ def add_user(connection: Connection, row: UserRow) -> None:
     connection.execute(insert(users), msgspec.structs.asdict(row))
 
 
-def add_member(connection: Connection, organization: str, user: str, role: str, *, created_at: int) -> None:
-    """Make a person a member."""
-    row = {"organization_id": organization, "user_id": user, "role": role, "created_at": created_at}
+def add_member(
+    connection: Connection, organization: str, user: str, role: str, *, name: str, created_at: int
+) -> None:
+    """Make a person a member; `name` is what this organisation calls them."""
+    row = {
+        "organization_id": organization,
+        "user_id": user,
+        "name": name,
+        "role": role,
+        "created_at": created_at,
+    }
     connection.execute(insert(members), row)
 
 

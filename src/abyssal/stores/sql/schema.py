@@ -70,7 +70,6 @@ users = Table(
     metadata,
     Column("id", String(40), primary_key=True),
     Column("email", String(320), nullable=False, unique=True),
-    Column("name", String(200), nullable=False),
     Column("operator", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
 )
@@ -80,6 +79,7 @@ members = Table(
     metadata,
     Column("organization_id", String(40), ForeignKey("organizations.id"), primary_key=True),
     Column("user_id", String(40), ForeignKey("users.id"), primary_key=True, index=True),
+    Column("name", String(200), nullable=False),  # what this organisation calls the person
     Column("role", String(20), nullable=False),
     Column("created_at", BigInteger, nullable=False),
 )
@@ -233,4 +233,7 @@ api_keys = Table(
     Column("revoked_at", BigInteger),
 )
 
-Index("ix_credentials_kind_project", credentials.c.kind, credentials.c.project_id)
+# For lists, page by page: of one project, and of all.
+_MADE = (credentials.c.created_at, credentials.c.id)
+Index("ix_credentials_kind_project", credentials.c.kind, credentials.c.project_id, *_MADE)
+Index("ix_credentials_kind_created", credentials.c.kind, *_MADE)

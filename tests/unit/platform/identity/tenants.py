@@ -200,18 +200,16 @@ def populate(world: World) -> World:
             row = ProjectRow(project, organization, project, None, None, None, MADE)
             add_project(connection, row, revision)
         for number, standing in enumerate(PEOPLE):
-            row = UserRow(
-                f"user_{number}a", f"{standing}@ours.example", standing, standing == "operator", MADE
-            )
+            row = UserRow(f"user_{number}a", f"{standing}@ours.example", standing == "operator", MADE)
             add_user(connection, row)
             role = "viewer" if standing == "operator" else standing
-            add_member(connection, OURS, row.id, role, created_at=MADE + number)
+            add_member(connection, OURS, row.id, role, name=standing, created_at=MADE + number)
         for number, standing in enumerate(ROLES):
-            row = UserRow(f"user_{number}b", f"{standing}@theirs.example", standing, False, MADE)
+            row = UserRow(f"user_{number}b", f"{standing}@theirs.example", False, MADE)
             add_user(connection, row)
-            add_member(connection, THEIRS, row.id, standing, created_at=MADE + number)
-        add_user(connection, UserRow("user_9a", "second@ours.example", "second", False, MADE))
-        add_member(connection, OURS, "user_9a", "owner", created_at=MADE + 9)
+            add_member(connection, THEIRS, row.id, standing, name=standing, created_at=MADE + number)
+        add_user(connection, UserRow("user_9a", "second@ours.example", False, MADE))
+        add_member(connection, OURS, "user_9a", "owner", name="second", created_at=MADE + 9)
         secrets: list[SecretRow] = []
         for number, standing in enumerate(STANDINGS):
             home = PLATFORM_PROJECT if standing == "operator" else MAIN

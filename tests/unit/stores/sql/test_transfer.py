@@ -81,11 +81,11 @@ def fill(engine: Engine, calls: int = 12) -> None:
         connection.execute(
             insert(organizations).values(id="org_1", name="o", scopes='["chat"]', created_at=1)
         )
+        connection.execute(insert(users).values(id="user_1", email="a@b", operator=True, created_at=1))
         connection.execute(
-            insert(users).values(id="user_1", email="a@b", name="", operator=True, created_at=1)
-        )
-        connection.execute(
-            insert(members).values(organization_id="org_1", user_id="user_1", role="owner", created_at=1)
+            insert(members).values(
+                organization_id="org_1", user_id="user_1", name="a", role="owner", created_at=1
+            )
         )
         connection.execute(
             insert(projects).values(id="proj_1", organization_id="org_1", name="p", created_at=1, revision=3)

@@ -52,7 +52,6 @@ def _tenants() -> None:
         "users",
         sa.Column("id", sa.String(40), primary_key=True),
         sa.Column("email", sa.String(320), nullable=False),
-        sa.Column("name", sa.String(200), nullable=False),
         sa.Column("operator", sa.Boolean, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.UniqueConstraint("email"),
@@ -61,6 +60,7 @@ def _tenants() -> None:
         "members",
         sa.Column("organization_id", sa.String(40), sa.ForeignKey("organizations.id"), primary_key=True),
         sa.Column("user_id", sa.String(40), sa.ForeignKey("users.id"), primary_key=True, index=True),
+        sa.Column("name", sa.String(200), nullable=False),
         sa.Column("role", sa.String(20), nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
     )
@@ -83,7 +83,9 @@ def _credentials() -> None:
         sa.Column("last_used_at", sa.BigInteger),
         sa.Column("revision", sa.BigInteger, nullable=False, index=True),
     )
-    op.create_index("ix_credentials_kind_project", "credentials", ["kind", "project_id"])
+    made = ["created_at", "id"]
+    op.create_index("ix_credentials_kind_project", "credentials", ["kind", "project_id", *made])
+    op.create_index("ix_credentials_kind_created", "credentials", ["kind", *made])
     op.create_table(
         "secrets",
         sa.Column("id", sa.String(40), primary_key=True),
