@@ -114,8 +114,8 @@ async def _at_once(work: Callable[[], T]) -> T:
     return work()
 
 
-async def _for_nobody() -> None:
-    pass
+async def _for_nobody() -> bool:
+    return True
 
 
 def _unheard(*, address: str, way: str, reason: str, credential: str) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from abyssal.client.answer import Answer
 from abyssal.client.core import Call, ClientCore
-from abyssal.client.credentials.fetching import Fetching, Move
 from abyssal.client.reading import may_be_stream
 from abyssal.client.request import Request
 from abyssal.client.transport import AsyncStreamedAnswer, AsyncTransport
 from abyssal.wire.errors import AbyssalError, ApiTimeoutError, ConfigurationError
+
+if TYPE_CHECKING:  # loaded when a way to prove who one is needs it
+    from abyssal.client.credentials.fetching import Fetching
 
 A = TypeVar("A", Answer, Answer | AsyncStreamedAnswer)
 
@@ -64,6 +66,8 @@ class AsyncCaller:
 
     async def _await_token(self, fetching: Fetching, call: Call) -> None:
         """Until there is a token, by the rules of `credentials.fetching`. Raises why there is none."""
+        from abyssal.client.credentials.fetching import Move
+
         clock = self.core.clock
         while not fetching.is_fresh(clock.unix_ns()):
             outcome = _Outcome()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from types import TracebackType
@@ -13,7 +14,7 @@ from abyssal.client.async_stream import AsyncChatStream
 from abyssal.client.history import History, Piece, Reply, Said, check_options, piece_of
 from abyssal.client.params import ChatOptions
 from abyssal.wire.chat import ChatCompletion
-from abyssal.wire.errors import ConfigurationError
+from abyssal.wire.errors import ConfigurationError, StreamInterruptedError
 
 
 class AsyncSession:
@@ -28,7 +29,8 @@ class AsyncSession:
         self._history = history
         self._options = options
         self._lock = asyncio.Lock()
-        self._streaming_in: asyncio.Task[object] | None = None  # the task that has a stream open
+        # The task that has a stream open; weakly, as a task keeps its result, and that may be the stream.
+        self._streaming_in: weakref.ref[asyncio.Task[object]] | None = None
 
     @property
     def messages(self) -> list[dict[str, object]]:
@@ -59,7 +61,7 @@ class AsyncSession:
         open in the same thread or task.
         """
         check_options(options)
-        if self._streaming_in is not None and self._streaming_in is asyncio.current_task():
+        if self._streaming_in is not None and self._streaming_in() is asyncio.current_task():
             raise ConfigurationError(
                 "The reply to this session's last message is still being streamed; read it to its end or "
                 "close it first."
@@ -92,7 +94,8 @@ class AsyncSession:
         except BaseException:
             self._lock.release()
             raise
-        self._streaming_in = asyncio.current_task()
+        task = asyncio.current_task()
+        self._streaming_in = None if task is None else weakref.ref(task)
         return AsyncSessionStream(chunks, partial(self._history.remember, draft), self._unlock)
 
     def _unlock(self) -> None:
@@ -125,7 +128,11 @@ class AsyncSessionStream:
         """
         async for _ in self:
             pass
-        return self._reply or self._remember(await self._chunks.get_final_completion())
+        if self._reply is None:
+            raise StreamInterruptedError(
+                "The stream was closed or cut before its end, and the turn is not remembered; send it again."
+            )
+        return self._reply
 
     async def aclose(self) -> None:
         """Cuts the connection, unless the reply came to its end. Any number of times."""
@@ -136,13 +143,14 @@ class AsyncSessionStream:
         return self
 
     async def __anext__(self) -> Piece:
+        if self._unlock is None:  # also after `close`, whatever had come by then
+            raise StopAsyncIteration
         try:
             async for chunk in self._chunks:
                 piece = piece_of(chunk)
                 if piece is not None:
                     return piece
-            if self._unlock is not None:
-                self._reply = self._remember(await self._chunks.get_final_completion())
+            self._reply = self._remember(await self._chunks.get_final_completion())
         except BaseException:
             self._end()
             raise

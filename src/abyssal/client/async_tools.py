@@ -6,6 +6,7 @@ Functions that have to be awaited run in the event loop, plain ones in a thread:
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import Any
 
 from abyssal.client.async_chat import AsyncCompletions
@@ -22,15 +23,27 @@ async def run_steps(completions: AsyncCompletions, steps: ToolSteps) -> ToolRun:
             ready = steps.prepare(call)
             if ready is None:
                 continue
-            try:
-                result = await _called(ready)
-            except Exception as error:  # noqa: BLE001 - the model is told of it, or it is raised again
+            result, error = await _outcome(ready)
+            if error is not None:
                 steps.failed(call, error)
             else:
                 steps.finished(call, result)
 
 
-async def _called(ready: Ready) -> Any:
-    if ready.tool.is_async:
-        return await ready.tool(**ready.arguments)
-    return await asyncio.to_thread(ready.tool, **ready.arguments)
+async def _outcome(ready: Ready) -> tuple[Any, Exception | None]:
+    """What the tool gave, or the error that it raised: the model is told of it, or it is raised again."""
+    try:
+        if ready.tool.is_async:
+            return await ready.tool(**ready.arguments), None
+        result, error = await asyncio.to_thread(_outcome_here, ready)
+        return (await result if inspect.isawaitable(result) else result), error
+    except Exception as error:  # noqa: BLE001 - see above
+        return None, error
+
+
+def _outcome_here(ready: Ready) -> tuple[Any, Exception | None]:
+    # Raised in a thread, a StopIteration would never come out of it: no future takes one.
+    try:
+        return ready.tool(**ready.arguments), None
+    except Exception as error:  # noqa: BLE001 - see above
+        return None, error

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from abyssal import __version__
 from abyssal.client import faults
 from abyssal.client.answer import Answer
-from abyssal.client.credentials.fetching import Fetching
-from abyssal.client.credentials.protocol import Credential
 from abyssal.client.params import ChatParams, chat_body
 from abyssal.client.request import Endpoint, Request, checked_path, encode_body
 from abyssal.client.retry import Attempts, RetryBudget, RetryPolicy
@@ -17,6 +16,10 @@ from abyssal.client.settings import BaseUrl
 from abyssal.client.timeout import Timeout, as_timeout
 from abyssal.clock import Clock
 from abyssal.wire.errors import AbyssalError, AuthenticationError, ConfigurationError
+
+if TYPE_CHECKING:  # a key alone needs neither
+    from abyssal.client.credentials.fetching import Fetching
+    from abyssal.client.credentials.protocol import Credential
 
 _UNLIMITED = Timeout()
 

@@ -13,7 +13,7 @@ from abyssal.client.params import ChatOptions
 from abyssal.client.sync_chat import Completions
 from abyssal.client.sync_stream import ChatStream
 from abyssal.wire.chat import ChatCompletion
-from abyssal.wire.errors import ConfigurationError
+from abyssal.wire.errors import ConfigurationError, StreamInterruptedError
 
 
 class Session:
@@ -120,7 +120,11 @@ class SessionStream:
         """
         for _ in self:
             pass
-        return self._reply or self._remember(self._chunks.get_final_completion())
+        if self._reply is None:
+            raise StreamInterruptedError(
+                "The stream was closed or cut before its end, and the turn is not remembered; send it again."
+            )
+        return self._reply
 
     def close(self) -> None:
         """Cuts the connection, unless the reply came to its end. Any number of times."""
@@ -131,13 +135,14 @@ class SessionStream:
         return self
 
     def __next__(self) -> Piece:
+        if self._unlock is None:  # also after `close`, whatever had come by then
+            raise StopIteration
         try:
             for chunk in self._chunks:
                 piece = piece_of(chunk)
                 if piece is not None:
                     return piece
-            if self._unlock is not None:
-                self._reply = self._remember(self._chunks.get_final_completion())
+            self._reply = self._remember(self._chunks.get_final_completion())
         except BaseException:
             self._end()
             raise

@@ -26,15 +26,13 @@ from abyssal.gateway.pipeline import Pipeline
 from abyssal.gateway.recall.nothing import RemembersNothing
 from abyssal.gateway.relay.backstage import Backstage
 from abyssal.gateway.relay.call import RelayContext
+from abyssal.gateway.routes import Handler, call_routes
 from abyssal.gateway.routing.table import ModelTable
 from abyssal.gateway.upstreams.build import build_upstream
 from abyssal.gateway.upstreams.pool import Address, ConnectionPool
 from abyssal.stores.journal import JournalWriter
-from abyssal.stores.rights import BITS
 from abyssal.wire.addresses import Networks
 from abyssal.wire.errors import ApiError, UnavailableError
-
-Handler = Callable[[Exchange], None]
 
 
 class Gateway:
@@ -91,11 +89,7 @@ class Gateway:
         )
         local = LocalRoutes(readiness=self.readiness, listing=table.listing)
         self._local = local
-        chat = (self.pipeline.chat, BITS["chat"])
-        self._posts: dict[bytes, tuple[Handler, int]] = {
-            b"/v1/chat/completions": chat,
-            b"/chat/completions": chat,
-        }
+        self._posts = call_routes(self.pipeline, [model.name for model in config.models])
         self._gets: dict[bytes, Handler] = {
             b"/healthz": local.healthz,
             b"/readyz": local.readyz,

@@ -102,6 +102,7 @@ class RequestHead:
         "path",
         "proof",
         "proven",
+        "proven_until",
         "query",
         "target",
         "x_api_key",
@@ -120,6 +121,7 @@ class RequestHead:
         self.forwarded_for: bytes | None = None
         self.forwarded = b""  # header lines that may travel on to an upstream
         self.proven: Credential | None = None
+        self.proven_until = 0.0  # monotonic seconds
 
     def with_authorization(self, value: bytes) -> RequestHead:
         """The same head with another Authorization field."""

@@ -20,10 +20,14 @@ _LENGTH = struct.Struct("<I")
 
 
 class EnginePoint(msgspec.Struct, frozen=True):
-    """Where an engine listens and what its answers are to carry as `system_fingerprint`."""
+    """Where an engine listens and what its answers are to carry as `system_fingerprint`.
+
+    `infill` are the ids of its model's tokens for prefix, suffix and middle, None when it cannot fill in.
+    """
 
     socket_path: str
     fingerprint: str
+    infill: tuple[int, int, int] | None = None
 
 
 class Setup(msgspec.Struct, frozen=True, tag=True):

@@ -93,20 +93,25 @@ class Pipeline:
         client = exchange.client = Translated(direct, dialect)
 
         def read(exchange: Exchange) -> None:
-            try:
-                check_content_coding(exchange)
-                reading = dialect.read(exchange.body)
-            except ApiError as error:
-                self.refuse(exchange, error)
-            except Exception as fault:  # noqa: BLE001  as in a stage
-                self._broke(exchange, fault)
-            else:
-                if reading.route is not None:
-                    exchange.native = Native(reading.route, exchange.body, direct, reading.only)
-                exchange.body, client.writer = reading.body, reading.writer
-                self._chat(exchange)
+            check_content_coding(exchange)
+            reading = dialect.read(exchange.body)
+            if reading.route is not None:
+                exchange.native = Native(reading.route, exchange.body, direct, reading.only)
+            exchange.body, client.writer = reading.body, reading.writer
+            self._chat(exchange)
 
         self.identified(exchange, read)
+
+    def counted(self, exchange: Exchange, dialect: Dialect, count: Callable[[bytes], bytes]) -> None:
+        """Answer what `count` makes of the body (JSON), which no upstream is asked for."""
+        direct = exchange.client
+        exchange.client = Translated(direct, dialect)
+
+        def answer(exchange: Exchange) -> None:
+            check_content_coding(exchange)
+            direct.answer(200, b"content-type: application/json\r\n", count(exchange.body))
+
+        self.identified(exchange, answer)
 
     def identified(self, exchange: Exchange, go: Callable[[Exchange], None]) -> None:
         """Find out whose the request is and go on with `go`; turn a stranger away."""
@@ -121,17 +126,25 @@ class Pipeline:
         except Exception as fault:  # noqa: BLE001  a stage's bug must be an answer, and settled
             self._broke(exchange, fault)
             return
-        go(exchange)
+        self._go(exchange, go)
 
     def _settled_identity(
         self, exchange: Exchange, finding: asyncio.Future[None], go: Callable[[Exchange], None]
     ) -> None:
         fault = finding.exception()
         if fault is None:
-            go(exchange)
+            self._go(exchange, go)
         elif isinstance(fault, ApiError):
             self.refuse(exchange, fault)
         else:
+            self._broke(exchange, fault)
+
+    def _go(self, exchange: Exchange, go: Callable[[Exchange], None]) -> None:
+        try:
+            go(exchange)
+        except ApiError as error:
+            self.refuse(exchange, error)
+        except Exception as fault:  # noqa: BLE001  as in a stage
             self._broke(exchange, fault)
 
     def _chat(self, exchange: Exchange) -> None:
@@ -153,6 +166,8 @@ class Pipeline:
             self._broke(exchange, fault)
         else:
             assert self._relay is not None
+            if exchange.native is not None:
+                exchange.client = exchange.native.client
             RelayCall(exchange, upstream, self._relay).start()
 
     def settle(self, exchange: Exchange) -> None:

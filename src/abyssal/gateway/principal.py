@@ -49,11 +49,6 @@ class Credential:
         own = self.networks
         return (own is None or address in own) and all(address in other for other in self.project.networks)
 
-    @property
-    def bound_to_networks(self) -> bool:
-        """Whether it matters where it is used from."""
-        return self.networks is not None or bool(self.project.networks)
-
 
 class Principal:
     """Who asks: a credential, with the scopes that its proof carries (bits of `stores.rights`)."""

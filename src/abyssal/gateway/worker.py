@@ -112,6 +112,7 @@ class Worker:
             self._listening.close()
         if gateway is not None:
             gateway.draining = gateway.front.draining = True
+            gateway.nonces.close()  # a successor needs the file, and no two may judge the same nonce
             deadline = self._loop.time() + grace
             while gateway.caps.in_flight and self._loop.time() < deadline:
                 await asyncio.sleep(0.02)

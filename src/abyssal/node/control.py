@@ -1,4 +1,7 @@
-"""The control process's own work with SQL: the picture out, the journal in, upkeep; all on one thread.
+"""The control process's own work with SQL: the picture out, the journal in, upkeep.
+
+What writes is on one thread, with a connection of its own. What workers are told is read on another: one that
+starts must hear of every key also while somebody else holds the database's write lock.
 
 A change by somebody else (a command, another replica) is noticed by `poll`; a change by this process's own
 routes is known to them. Either way the workers are told by version (`stores.sql.publication`).
@@ -9,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -19,7 +22,7 @@ from abyssal.config import Config
 from abyssal.node.faults import StoreUnavailableError
 from abyssal.stores.records import Failed
 from abyssal.stores.snapshot import Snapshot
-from abyssal.wire.errors import UnavailableError
+from abyssal.wire.errors import ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
     from abyssal.platform.first_key import FirstKey
@@ -31,11 +34,12 @@ T = TypeVar("T")
 _log = logging.getLogger("abyssal.node")
 
 _MINUTE, _HOUR = 60 * 10**9, 3600 * 10**9  # nanoseconds
+_REFUSALS_KEPT = 30 * 24 * _HOUR
 _MOST_UNWRITTEN = 10_000  # failed attempts at /oauth that wait for the next look
 
 
 class Control:
-    """construct → `open` → everything else → `close`; each runs on the control thread."""
+    """construct → `open` → everything else → `close`."""
 
     def __init__(
         self,
@@ -56,9 +60,11 @@ class Control:
         self._moment = moment
         self._given_key = first_key
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="control")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="publication")
         self._failed: deque[Failed] = deque(maxlen=_MOST_UNWRITTEN)
         self._upkeep_at = self._aged_at = 0
         self._old_secrets = 0
+        self._rendering: asyncio.Task[bytes] | None = None  # the next, which those who ask now share
         self._is_open = asyncio.Event()
 
     async def open(self) -> FirstKey:
@@ -67,7 +73,7 @@ class Control:
         self._is_open.set()
         return first
 
-    def plane(self, issuer: str, in_force: Callable[[], object]) -> ControlPlane:
+    def plane(self, issuer: str, in_force: Callable[[], Awaitable[bool]]) -> ControlPlane:
         """What routes and services are given."""
         from abyssal.platform.plane import ControlPlane
 
@@ -78,7 +84,7 @@ class Control:
             identity=self._config.identity,
             issuer=issuer,
             run=self._run_for_routes,
-            in_force=in_force,  # pyright: ignore[reportArgumentType]
+            in_force=in_force,
             failed=self._note_failure,
         )
 
@@ -87,19 +93,19 @@ class Control:
     async def begin(self) -> Snapshot:
         """The first piece of the whole picture, as soon as the database is open."""
         await self._is_open.wait()
-        return await self._run(self._publication.begin)
+        return await self._read(self._publication.begin)
 
     async def page(self, version: int, after: str) -> tuple[Snapshot, str]:
         """The next credentials of it."""
-        return await self._run(lambda: self._publication.page(version, after))
+        return await self._read(lambda: self._publication.page(version, after))
 
     async def since(self, version: int) -> Snapshot | None:
         """What changed after `version`."""
-        return await self._run(lambda: self._publication.since(version))
+        return await self._read(lambda: self._publication.since(version))
 
     async def revision(self) -> int:
         """The newest version."""
-        return await self._run(self._revision)
+        return await self._read(self._publication.revision)
 
     async def poll(self) -> bool:
         """Whether somebody else changed the database since the last look."""
@@ -122,20 +128,30 @@ class Control:
     async def render_metrics(self, live: Callable[[], list[str]]) -> bytes:
         """The Prometheus text, with everything that is in the journal now."""
 
-        def render() -> bytes:
-            self._move(live)
-            self._metrics.old_secrets = self._old_secrets
-            return self._metrics.render()
+        if self._rendering is None:
 
-        return await self._run(render)
+            def render() -> bytes:
+                self._rendering = None  # who asks from now on may be told more
+                self._move(live)
+                self._metrics.old_secrets = self._old_secrets
+                return self._metrics.render()
+
+            self._rendering = asyncio.get_running_loop().create_task(self._run(render))
+        return await asyncio.shield(self._rendering)
 
     async def close(self) -> None:
         """Let go of the database."""
-        await self._run(self._close)
-        self._thread.shutdown()
+        try:
+            await self._run(self._close)
+        finally:
+            self._thread.shutdown()
+            self._reader.shutdown()
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._guarded, work)
+
+    async def _read(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._guarded, work)
 
     async def _run_for_routes(self, work: Callable[[], T]) -> T:
         try:
@@ -148,14 +164,19 @@ class Control:
                 retry_after=1,
             ) from None
 
-    @staticmethod
-    def _guarded(work: Callable[[], T]) -> T:
+    def _guarded(self, work: Callable[[], T]) -> T:
         from sqlalchemy.exc import SQLAlchemyError
+
+        from abyssal.stores.sealing import SealError
 
         try:
             return work()
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, OSError, SealError) as error:
             raise StoreUnavailableError(str(error).partition("\n")[0]) from error
+        except ConfigurationError as error:  # at the start it is for the operator; later, such as a master
+            if not self._is_open.is_set():  # key that was taken away, it must not end anything
+                raise
+            raise StoreUnavailableError(error.message) from error
 
     def _note_failure(self, *, address: str, way: str, reason: str, credential: str) -> None:
         self._failed.append(Failed(self._clock.unix_ns(), address, way, reason, credential[:40]))
@@ -182,16 +203,11 @@ class Control:
         self._vault.prepare(now_ns=now)
         first = ensure_first_key(self._engine, self._vault, self._data, self._given_key, now_ns=now)
         self._watch = ChangeWatch(self._engine)
-        self._publication = Publication(self._engine, self._vault, self._clock)
+        self._reading = open_database(url, one_connection=True, migrate=False)
+        self._publication = Publication(self._reading, self._vault, self._clock)
         self._metrics = Metrics(self._version, self._moment)
         self._drain = JournalDrain(self._data / "journal", CallStore(self._engine), self._metrics.take)
         return first
-
-    def _revision(self) -> int:
-        from abyssal.stores.sql.revision import current_revision
-
-        with self._engine.connect() as connection:
-            return current_revision(connection)
 
     def _move(self, live: Callable[[], list[str]]) -> int:
         while self._failed:
@@ -200,10 +216,12 @@ class Control:
 
     def _keep_up(self) -> bool:
         from abyssal.platform.oauth.token_keys import rotate_if_due
+        from abyssal.stores.sql.refusals import RefusalStore
 
         now, identity = self._clock.unix_ns(), self._config.identity
         if not 0 <= now - self._aged_at < _HOUR:
             self._aged_at = now
+            RefusalStore(self._engine).forget(now - _REFUSALS_KEPT)
             self._warn_of_old(now)
         return rotate_if_due(self._engine, self._vault, now_ns=now, days=identity.token_key_days)
 
@@ -226,3 +244,4 @@ class Control:
             self._drain.close()
             self._watch.close()
             self._engine.dispose()
+            self._reading.dispose()

@@ -61,6 +61,10 @@ class Feed:
             except StoreUnavailableError as error:
                 _log.error("keys cannot be read from the database now, trying again: %s", error)
                 await asyncio.sleep(_AGAIN)
+            except Exception:  # noqa: BLE001  a worker that hears of no more revocations is worse than any
+                _log.exception("keys cannot be told to a worker, beginning anew")
+                version = None
+                await asyncio.sleep(_AGAIN)
 
     async def _whole(self) -> int:
         piece = await self._pieces.begin()
@@ -77,10 +81,12 @@ class Feed:
         self._changed.clear()
         try:
             piece = await self._pieces.since(version)
-        except StoreUnavailableError:
+        except Exception:
             self._changed.set()
             raise
         if piece is None:
             return version
+        if piece.whole:  # the database was set back
+            return await self._whole()
         self._link.send(Publish(piece))
         return piece.version

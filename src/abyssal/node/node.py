@@ -20,12 +20,14 @@ from abyssal import __version__
 from abyssal.clock import SystemClock
 from abyssal.config import Config, EngineUpstream, parse_listen
 from abyssal.engine.bundled import BUNDLED_MODEL, bundled_card
+from abyssal.engine.infill import infill_tokens
 from abyssal.engine.spec import EngineSpec
 from abyssal.engine.supervisor import EngineStatistics, EngineSupervisor
 from abyssal.gateway.auth.nonce_memory import MemoryNonces
 from abyssal.gateway.auth.nonces import Verdict
 from abyssal.gateway.link import Claim, Claimed, EnginePoint, EngineState, Setup, ToWorker
 from abyssal.node.backstage import BackstageServer
+from abyssal.node.children import environ_of_children, without_database
 from abyssal.node.control import Control
 from abyssal.node.faults import StoreUnavailableError
 from abyssal.node.workers import WorkerProcess
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("abyssal.node")
 
 _STEP = 0.25  # seconds between looks at the journal and the database
-_IN_FORCE = 1.0  # seconds for which the answer to a change waits for the workers
+_IN_FORCE = 5.0  # seconds for which the answer to a change waits for the workers
 NODE_FILE = "node.json"
 
 
@@ -126,7 +128,10 @@ class Node:
                 await self._control.drain(list)
             except StoreUnavailableError as error:
                 _log.error("the journal stays, and the next start moves it into the database: %s", error)
-        await self._control.close()
+        try:
+            await self._control.close()
+        except StoreUnavailableError as error:
+            _log.error("the database could not be closed: %s", error)
         if self._nonces is not None:
             self._nonces.close()
         await asyncio.gather(*[engine.aclose() for engine in self._engines.values()])
@@ -163,17 +168,20 @@ class Node:
             news=self._news,
             pieces=self._control,
             claimed=self._claimed,
+            environ=environ_of_children(os.environ, self._config),
         )
         self._workers.append(worker)
         await worker.start()
 
     def _setup(self, writer: str) -> Setup:
         points = {
-            name: EnginePoint(engine.spec.socket, _fingerprint(engine.spec))
+            name: EnginePoint(
+                engine.spec.socket, _fingerprint(engine.spec), infill_tokens(engine.spec.model_file())
+            )
             for name, engine in self._engines.items()
         }
         return Setup(
-            config=self._config,
+            config=without_database(self._config),
             engines=points,
             control_socket=str(self._runtime / "control.sock"),
             journal=str(self._data / "journal"),
@@ -212,8 +220,8 @@ class Node:
             if worker.feed is not None:
                 worker.feed.changed()
 
-    async def _in_force(self) -> None:
-        """Until every worker has what was committed; a worker that takes over a second is not waited for."""
+    async def _in_force(self) -> bool:
+        """Wait until every worker has what was committed; False when one takes too long."""
         version = await self._control.revision()
         self._changed()
         feeds = [worker.feed for worker in self._workers if worker.feed is not None]
@@ -222,6 +230,8 @@ class Node:
                 await asyncio.gather(*[feed.wait_applied(version) for feed in feeds])
         except TimeoutError:
             _log.warning("a worker is slow to take over what changed")
+            return False
+        return True
 
     def _writers(self) -> list[str]:
         return [worker.writer for worker in self._workers if worker.writer]
@@ -239,11 +249,20 @@ class Node:
         while True:
             try:
                 await self._control.drain(self._writers)
-                if await self._control.poll() or await self._control.upkeep():
-                    self._changed()
             except StoreUnavailableError as error:  # a full disk, a locked file: the journal keeps everything
                 _log.error("the journal cannot be moved into the database now, trying again: %s", error)
                 await asyncio.sleep(1)
+            except Exception:  # noqa: BLE001  whatever it is, the other steps must happen
+                _log.exception("the journal cannot be moved into the database")
+            try:
+                if await self._control.poll() or await self._control.upkeep():
+                    self._changed()
+            except StoreUnavailableError as error:
+                _log.error("the database cannot be looked at now, trying again: %s", error)
+                await asyncio.sleep(1)
+            except Exception:  # noqa: BLE001  as above
+                _log.exception("upkeep failed")
+                self._changed()
             await asyncio.sleep(_STEP)
 
 

@@ -7,7 +7,7 @@ import logging
 import secrets
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from abyssal.gateway.link import (
@@ -41,6 +41,7 @@ class WorkerProcess:
         news: Callable[[], list[ToWorker]],
         pieces: Pieces,
         claimed: Callable[[Claim], ToWorker],
+        environ: Mapping[str, str],
     ) -> None:
         self.index = index
         self.writer = ""
@@ -51,6 +52,7 @@ class WorkerProcess:
         self._news = news
         self._pieces = pieces
         self._claimed = claimed
+        self._environ = environ
         self.feed: Feed | None = None
         self._feeding: asyncio.Task[None] | None = None
         self._link: LinkProtocol | None = None
@@ -100,6 +102,7 @@ class WorkerProcess:
                 sys.executable, "-m", "abyssal.gateway.worker",
                 "--link", str(theirs.fileno()), "--listen", str(self._listening.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
+                env=self._environ,
                 pass_fds=(theirs.fileno(), self._listening.fileno()),
             )  # fmt: skip
         except BaseException:

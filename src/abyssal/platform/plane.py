@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from abyssal.clock import Clock
 from abyssal.config import IdentityConfig
+from abyssal.wire.errors import UnavailableError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -33,9 +34,9 @@ class Failed(Protocol):
 class ControlPlane:
     """The collaborators of services and routes.
 
-    `in_force` waits until every worker of this node has what was committed, a second at most. `issuer` is
-    the address that tokens name. `local` is true for a command on the machine itself, which needs no
-    credential: it owns the data directory.
+    `in_force` waits until every worker of this node has what was committed; False when one takes too long.
+    `issuer` is the address that tokens name. `local` is true for a command on the machine itself, which needs
+    no credential: it owns the data directory.
     """
 
     engine: Engine
@@ -44,6 +45,15 @@ class ControlPlane:
     identity: IdentityConfig
     issuer: str
     run: Run
-    in_force: Callable[[], Awaitable[None]]
+    in_force: Callable[[], Awaitable[bool]]
     failed: Failed
     local: bool = False
+
+
+def not_in_force() -> UnavailableError:
+    """The answer to a change that was stored and that a worker has not taken over in time."""
+    return UnavailableError(
+        "The change is stored and not yet in force in every worker; it will be in a moment. Ask again.",
+        code="not_in_force",
+        retry_after=1,
+    )

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from ipaddress import IPv4Address
 from itertools import islice
+from math import inf
 
 from abyssal.wire.addresses import parse_address
 
@@ -26,6 +27,7 @@ _ROUNDING = 1e-6  # seconds: far below any wait, far above what adding floats lo
 _OLDEST = 8
 _TIDIED = 2  # full buckets let go per failure: more than the one it can add
 _PROVEN_FOR = 3600.0  # seconds
+_FRESH = 60.0  # seconds in which it need not be noted again
 _LONGEST_NAME = 64
 
 
@@ -45,11 +47,11 @@ class Brake:
         self._free = self._most - self._interval + _ROUNDING
         self._capacity = capacity
         self._full_at = OrderedDict[str, float]()  # a plain dict walks over all that left at its head
+        self._latest = -inf  # when the last of them will be full
 
-    @property
-    def engaged(self) -> bool:
-        """Whether anybody is remembered; False says that `blocked` would be 0.0 for all."""
-        return bool(self._full_at)
+    def engaged(self, now: float) -> bool:
+        """Whether anybody's bucket is not full; False says that `blocked` would be 0.0 for all."""
+        return now < self._latest
 
     def blocked(self, who: str, now: float) -> float:
         """Seconds until `who` may try again, 0.0 for at once."""
@@ -68,7 +70,8 @@ class Brake:
                 del buckets[oldest]
         if len(buckets) >= self._capacity and not self._make_room(now):
             return
-        buckets[who] = now + min(debt + self._interval, self._most)
+        buckets[who] = full_at = now + min(debt + self._interval, self._most)
+        self._latest = max(self._latest, full_at)
 
     def __len__(self) -> int:
         return len(self._full_at)
@@ -91,14 +94,13 @@ class Attempts:
         self._proven = OrderedDict[tuple[str, str], float]()
         self._capacity = capacity
 
-    @property
-    def engaged(self) -> bool:
+    def engaged(self, now: float) -> bool:
         """Whether anybody may be blocked."""
-        return self._by_address.engaged or self._by_credential.engaged
+        return self._by_address.engaged(now) or self._by_credential.engaged(now)
 
     def blocked(self, credential: str, address: str, now: float) -> float:
         """Seconds until this attempt would be looked at, 0.0 for at once."""
-        if not self.engaged:
+        if not self.engaged(now):
             return 0.0
         bucket = bucket_of(address)
         wait = self._by_address.blocked(bucket, now)
@@ -122,6 +124,8 @@ class Attempts:
     def proved(self, credential: str, address: str, now: float) -> None:
         """`credential` proved itself from `address`. Nobody else is remembered, so nobody can flood it."""
         proven, pair = self._proven, (credential, bucket_of(address))
+        if now - proven.get(pair, -inf) < _FRESH:
+            return
         proven.pop(pair, None)
         if len(proven) >= self._capacity:
             proven.popitem(last=False)

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import msgspec
 
-ApiKeyLookup = bytes  # 32 bytes: HMAC-SHA256(hash key, SHA-256(key)), see `stores.api_keys`
+# For so long a revoked token is remembered after its end, so that a clock that jumps does not revive it.
+KEPT_REVOKED = 25 * 3600 * 10**9  # nanoseconds; over the longest life of a token
 
 
 class ProjectRecord(msgspec.Struct, frozen=True, array_like=True):

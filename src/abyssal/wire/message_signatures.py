@@ -29,7 +29,9 @@ from abyssal.wire.structured_fields import (
     serialized_parameters,
 )
 
-_MAX_QUERY_PARAMETERS = 256
+_MAX_QUERY_PARAMETERS = 64  # in a query of which parameters are covered
+_MAX_COVERED_PARAMETERS = 8
+_MAX_COMPONENTS = 32
 _DIGESTS = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}  # RFC 9530 §5: the two that are active
 _DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
 _is_field_name = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+").fullmatch
@@ -78,6 +80,10 @@ def signatures(signature_input: bytes, signature: bytes) -> list[Signature]:
 def signature_base(covered: InnerList, message: Message) -> bytes:
     """The bytes that are signed (RFC 9421 §2.5). Raises ComponentError."""
     lines: dict[bytes, bytes] = {}
+    if len(covered.items) > _MAX_COMPONENTS:
+        raise ComponentError(f"over {_MAX_COMPONENTS} components are covered")
+    if sum(item.value == "@query-param" for item in covered.items) > _MAX_COVERED_PARAMETERS:
+        raise ComponentError(f"over {_MAX_COVERED_PARAMETERS} query parameters are covered")
     for item in covered.items:
         name = (serialized(item.value) + serialized_parameters(item.parameters)).encode()
         if name in lines:

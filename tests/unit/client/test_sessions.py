@@ -158,8 +158,9 @@ def test_a_stream_that_is_closed_or_dropped_is_not_remembered(server: RawServer,
     face.close(opened)
     face.close(opened)
     assert pieces(face, opened) == []
-    with pytest.raises(StreamInterruptedError):
+    with pytest.raises(StreamInterruptedError, match="closed"):
         face.run(opened.reply())
+    assert kept(session) == []
     dropped = send(face, session, "dropped", stream=True)
     del dropped, opened
     gc.collect()
@@ -173,9 +174,9 @@ def test_a_second_message_within_a_stream_is_refused_not_waited_for(server: RawS
     server.will(stream(chunk("Hi", finish="stop"), DONE))
     with DeepSeekClient(KEY, base_url=server.url) as client:
         session = client.create_session(model="m")
-        with session.send_message("1", stream=True):
-            with pytest.raises(ConfigurationError, match="still being streamed"):
-                session.send_message("2")
+        opened = session.send_message("1", stream=True)
+        with opened, pytest.raises(ConfigurationError, match="still being streamed"):
+            session.send_message("2")
         session.send_message("3", stream=True).reply()
         assert kept(session) == ["user: 3", "assistant: Hi"]
 

@@ -42,6 +42,9 @@ class Transport(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._high, self._low = high or 0, low or 0
 
+    def set_protocol(self, protocol: Any) -> None:
+        self.protocol = protocol
+
     def get_write_buffer_size(self) -> int:
         return len(self.buffered)
 

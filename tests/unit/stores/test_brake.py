@@ -53,13 +53,14 @@ def test_a_long_silence_fills_the_bucket_and_no_more() -> None:
 
 def test_full_buckets_are_let_go() -> None:
     brake = Brake(per_minute=60)
-    assert not brake.engaged
+    assert not brake.engaged(START)
     for number in range(1000):
         brake.failed(f"a{number}", START + number * 0.01)
     assert len(brake) <= 1000
     for number in range(1000):
         brake.failed("b", START + 100 + number)
-    assert (len(brake), brake.engaged) == (1, True)
+    assert (len(brake), brake.engaged(START + 1099)) == (1, True)
+    assert not brake.engaged(START + 1200), "all buckets are full again"
 
 
 def test_the_oldest_makes_room() -> None:
@@ -149,7 +150,7 @@ def test_any_text_is_some_bucket(text: str) -> None:
 
 def test_an_address_is_braked_for_all_credentials_and_a_credential_from_all_addresses() -> None:
     attempts = Attempts(per_address=3, per_credential=2)
-    assert not attempts.engaged
+    assert not attempts.engaged(START)
     for _ in range(2):
         attempts.failed("client_a", "192.0.2.1", START)
     assert attempts.blocked("client_a", "192.0.2.99", START) > 0

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from abyssal.client import defaults
 from abyssal.client.credentials.api_key import ApiKey
-from abyssal.client.credentials.protocol import Credential
 from abyssal.client.settings import BaseUrl, first_set
 from abyssal.wire.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from abyssal.client.credentials.protocol import Credential
 
 Auth = Literal["api_key", "oauth", "jwt", "hmac"]
 

@@ -14,7 +14,7 @@ import re
 
 _SECTION = re.compile(r"([A-Z][a-z]+(?: [A-Z]?[a-z]+)?):")
 _ARGUMENTS = ("Args", "Arguments", "Parameters")
-_PARAMETER = re.compile(r"\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)")
+_PARAMETER = re.compile(r"(\w+)\s*(?:\([^)]*\))?:\s*(.*)")
 _FIELD = re.compile(r":(?:param\s+(?:[^:]*\s)?(\w+)|\w+[^:]*):\s*(.*)")
 
 

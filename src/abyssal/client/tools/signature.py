@@ -28,9 +28,15 @@ class Signature:
     __slots__ = ("_decoder", "_fields", "schema")
 
     def __init__(self, function: Callable[..., Any], name: str, told: dict[str, str]) -> None:
+        if inspect.isclass(function):
+            raise ConfigurationError(f"The tool {name} is a class; give a function that makes one of it.")
+        try:
+            parameters = inspect.signature(function).parameters.values()
+        except ValueError as error:
+            raise ConfigurationError(f"The tool {name} does not say what it takes: {error}.") from error
         hints = _hints(function, name)
         fields: list[tuple[Any, ...]] = []
-        for parameter in inspect.signature(function).parameters.values():
+        for parameter in parameters:
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 raise ConfigurationError(
                     f"The tool {name} takes {parameter}, but a model gives each argument by its name; wrap "

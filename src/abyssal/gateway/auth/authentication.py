@@ -25,6 +25,10 @@ from abyssal.gateway.principal import Credential
 from abyssal.stores.brake import Attempts
 from abyssal.wire.errors import ApiError, AuthenticationError, RateLimitError, UnavailableError
 
+# Proved, and no longer good: held against the credential, not against its whole address.
+_ENDED = frozenset({"expired", "archived", "revoked"})
+_BELIEVED = 600.0  # seconds for which a head is believed; then the brakes hear again who is there
+
 
 class Clock(Protocol):
     """Where the time windows are."""
@@ -46,7 +50,7 @@ class Authentication:
         self, ways: Ways, directory: Directory, nonces: Nonces, attempts: Attempts, clock: Clock, note: Note
     ) -> None:
         self._ways = ways
-        self._directory = directory
+        self._of_key = directory.of_key
         self._nonces = nonces
         self._attempts = attempts
         self._unix_ns, self._monotonic = clock.unix_ns, clock.monotonic
@@ -57,17 +61,36 @@ class Authentication:
 
         A future: the principal is known when it is done, or it raises. Cancel it when the client leaves.
         """
-        known = exchange.head.proven
-        if (
-            known is not None
-            and known.live
-            and known.project.active
-            and (not known.expires_at or self._unix_ns() < known.expires_at)
-            and not known.project.networks
-        ):
+        head, now = exchange.head, self._monotonic()
+        known = head.proven
+        if known is not None and known.live and now < head.proven_until and self._is_in_force(known):
             exchange.principal = known.principal
             return None
+        # The usual case: an API key, alone, that is good. Everything else goes the long way.
+        field = head.authorization
+        if (
+            field is not None
+            and field.startswith(b"Bearer sk-")
+            and head.x_api_key is None
+            and not head.proof
+        ):
+            known = self._of_key(field[7:])
+            if known is not None and self._is_in_force(known) and not self._attempts.engaged(now):
+                self._attempts.proved(known.id, exchange.client.address_of(head), now)
+                head.proven, head.proven_until = known, now + _BELIEVED
+                exchange.principal = known.principal
+                return None
         return self._prove(exchange)
+
+    def _is_in_force(self, known: Credential) -> bool:
+        """Whether it is good from everywhere, now."""
+        project = known.project
+        return (
+            project.active
+            and known.networks is None
+            and not project.networks
+            and (not known.expires_at or self._unix_ns() < known.expires_at)
+        )
 
     def _prove(self, exchange: Exchange) -> asyncio.Future[None] | None:
         address = exchange.client.address_of(exchange.head)
@@ -75,8 +98,10 @@ class Authentication:
         try:
             way = self._ways.of(exchange.head)
             way_name = way.name
-            claimed = way.claimed(exchange) if self._attempts.engaged else ""
-            self._check_attempts(claimed, address)
+            now = self._monotonic()
+            if self._attempts.engaged(now):
+                claimed = way.claimed(exchange)
+                self._check_attempts(claimed, address, now)
             try:
                 proof = way.prove(exchange, now_ns)
             except Unproven:
@@ -88,8 +113,6 @@ class Authentication:
             raise self._failed(why, way_name, address, why.credential or claimed) from None
         if not proof.nonce:
             self._proved(exchange, proof, address)
-            if way_name == "api_key" and not credential.bound_to_networks:
-                exchange.head.proven = credential
             return None
         verdict = self._nonces.claim(proof.nonce, proof.until, now_ns)
         if isinstance(verdict, Verdict):
@@ -97,8 +120,8 @@ class Authentication:
             return None
         return self._later(verdict, lambda known: self._judge(known, exchange, proof, way_name, address))
 
-    def _check_attempts(self, claimed: str, address: str) -> None:
-        wait = self._attempts.blocked(claimed, address, self._monotonic())
+    def _check_attempts(self, claimed: str, address: str, now: float) -> None:
+        wait = self._attempts.blocked(claimed, address, now)
         if wait:
             raise RateLimitError(
                 "Too many failed attempts; wait before the next one.",
@@ -130,8 +153,8 @@ class Authentication:
         exchange.principal = proof.principal
 
     def _failed(self, why: Unproven, way: str, address: str, claimed: str) -> ApiError:
-        if why.counts:
-            self._attempts.failed(claimed, address, self._monotonic())
+        if why.counts or why.reason in _ENDED:
+            self._attempts.failed(claimed, address, self._monotonic(), stranger=why.counts)
         self._note(address=address, way=way, reason=why.reason, credential=why.credential)
         return refusal()
 

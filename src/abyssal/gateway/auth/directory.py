@@ -7,18 +7,21 @@
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
+
 from abyssal.gateway.principal import Credential, Project
-from abyssal.stores.api_keys import digest_of
-from abyssal.stores.snapshot import Snapshot, TokenKey, decode_record
+from abyssal.stores.api_keys import KeyDigest
+from abyssal.stores.snapshot import KEPT_REVOKED, Snapshot, TokenKey, decode_record
 
 
 class _Picture:
-    __slots__ = ("entries", "projects", "revoked")
+    __slots__ = ("endings", "entries", "projects", "revoked")
 
     def __init__(self) -> None:
         self.entries: dict[bytes, bytes | Credential] = {}
         self.projects: dict[str, Project] = {}
-        self.revoked: dict[str, int] = {}
+        self.revoked: set[str] = set()
+        self.endings: list[tuple[int, str]] = []  # a heap
 
 
 class Directory:
@@ -27,7 +30,7 @@ class Directory:
     def __init__(self) -> None:
         self._now = _Picture()
         self._coming: _Picture | None = None
-        self._hash_key = bytes(32)
+        self._digest = KeyDigest(bytes(32))
         self.token_keys: dict[str, TokenKey] = {}
         self.version = 0
 
@@ -37,7 +40,7 @@ class Directory:
             self._coming = _Picture()
         picture = self._coming or self._now
         if piece.hash_key is not None:
-            self._hash_key = piece.hash_key
+            self._digest = KeyDigest(piece.hash_key)
         if piece.token_keys is not None:
             self.token_keys = {key.id: key for key in piece.token_keys}
         for record in piece.projects:
@@ -56,7 +59,9 @@ class Directory:
             elif before is not None:
                 del entries[entry.lookup]
         for token in piece.revoked_tokens:
-            picture.revoked[token.jti] = token.expires_at
+            if token.jti not in picture.revoked:
+                picture.revoked.add(token.jti)
+                heappush(picture.endings, (token.expires_at, token.jti))
         if not piece.last:
             return False
         if self._coming is not None:
@@ -69,7 +74,7 @@ class Directory:
 
     def of_key(self, key: bytes) -> Credential | None:
         """The API key's credential."""
-        return self._find(digest_of(key, self._hash_key))
+        return self._find(self._digest(key))
 
     def of_id(self, credential_id: str) -> Credential | None:
         """The credential of that id; API keys are not found this way."""
@@ -80,10 +85,10 @@ class Directory:
         return jti in self._now.revoked
 
     def forget_ended(self, now_ns: int) -> None:
-        """Let go of revocations of tokens that have ended anyway."""
-        revoked = self._now.revoked
-        for jti in [jti for jti, ends in revoked.items() if ends < now_ns]:
-            del revoked[jti]
+        """Let go of revocations of tokens that ended long ago (`KEPT_REVOKED`)."""
+        picture = self._now
+        while picture.endings and picture.endings[0][0] + KEPT_REVOKED < now_ns:
+            picture.revoked.discard(heappop(picture.endings)[1])
 
     def _find(self, lookup: bytes) -> Credential | None:
         found = self._now.entries.get(lookup)

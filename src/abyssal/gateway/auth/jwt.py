@@ -21,6 +21,8 @@ from abyssal.gateway.exchange import Exchange
 from abyssal.gateway.principal import Principal
 from abyssal.wire.jwt import Jwt, JwtError, take_apart
 
+_LONGEST_REMEMBERED = 2048  # bytes: real tokens are shorter
+
 
 class _Seen:
     """A token that was proven. `token_id` and `key_id` are an access token's, "" for others."""
@@ -38,22 +40,26 @@ class JsonWebTokens:
 
     name = "jwt"
 
-    def __init__(self, directory: Directory, *, issuer: str, capacity: int = 10_000) -> None:
+    def __init__(self, directory: Directory, *, issuer: str, capacity: int = 4096) -> None:
         self._access_tokens = AccessTokens(directory, issuer)
         self._self_issued = SelfIssued(directory, issuer)
         self._capacity = capacity
-        self._seen: OrderedDict[bytes, _Seen] = OrderedDict()  # by the Authorization field
+        self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
 
     def claimed(self, exchange: Exchange) -> str:
+        field = _token(exchange)
+        seen = self._seen.get(field)
+        if seen is not None:
+            return seen.credential.id
         try:
-            token = take_apart(_token(exchange))
+            token = take_apart(field)
             kind = self._access_tokens if _is_access_token(token) else self._self_issued
             return named(kind.claimed(token))
         except JwtError:
             return ""
 
     def prove(self, exchange: Exchange, now_ns: int) -> Proof:
-        field = exchange.head.authorization or b""
+        field = _token(exchange)
         seen = self._seen.get(field)
         if seen is not None:
             if (
@@ -65,9 +71,11 @@ class JsonWebTokens:
                 return seen.proof
             del self._seen[field]
         try:
-            seen = self._prove(take_apart(_token(exchange)), now_ns)
+            seen = self._prove(take_apart(field), now_ns)
         except JwtError:
             raise Unproven("malformed") from None
+        if len(field) > _LONGEST_REMEMBERED:
+            return seen.proof
         self._seen[field] = seen
         if len(self._seen) > self._capacity:
             self._seen.popitem(last=False)

@@ -5,8 +5,8 @@
 2. `created`, `nonce` and `keyid` are there. `created` is at most 300 seconds from now, either way; `expires`
    is ahead. The credential says the algorithm: hmac-sha256 for `sig_`, ed25519 for `pub_`; `alg` may repeat
    it and nothing else.
-3. Of several signatures the first counts that names a key of ours and proves it; four are tried at most.
-   Others, such as a proxy's, are none of our business.
+3. Of several signatures the first counts that names a key of ours. Others, such as a proxy's, are none of
+   our business.
 4. `@target-uri` is tried with the scheme that this server sees and with the other one, which the client used
    when something in between ends TLS; and with the authority as sent and as RFC 9110 §4.2.3 writes it.
 5. The nonce is good once per key, as with signed requests.
@@ -36,7 +36,6 @@ from abyssal.wire.signing import MAX_SKEW
 from abyssal.wire.structured_fields import StructuredFieldError
 
 MAX_NONCE = 256  # characters
-_MOST_TRIED = 4
 _SECOND = 1_000_000_000
 _OTHER = {b"http": b"https", b"https": b"http"}
 
@@ -64,18 +63,14 @@ class MessageSignatures:
         return next((named(key_id) for _, key_id, _ in ours), "")
 
     def prove(self, exchange: Exchange, now_ns: int) -> Proof:
-        why: Unproven | None = None
         try:
             ours = _ours(exchange)
         except StructuredFieldError:
             raise Unproven("malformed") from None
-        for signature, key_id, kind in ours[:_MOST_TRIED]:
-            found = find(self._directory, key_id, kind.name)
-            try:
-                return self._proof(exchange, signature, kind, found, now_ns)
-            except Unproven as failed:
-                why = why or failed
-        raise why or Unproven("unknown")
+        if not ours:
+            raise Unproven("unknown")
+        signature, key_id, kind = ours[0]
+        return self._proof(exchange, signature, kind, find(self._directory, key_id, kind.name), now_ns)
 
     def _proof(
         self, exchange: Exchange, signature: Signature, kind: _Kind, found: Credential | None, now_ns: int
@@ -113,10 +108,13 @@ class MessageSignatures:
         self, message: Message, signature: Signature, kind: _Kind, found: Credential | None, now_ns: int
     ) -> bool:
         proven: list[bool] = []
+        bases: dict[int, bytes] = {}  # each is built once, whatever secrets are tried
 
         def proves(key: bytes) -> bool:
-            for candidate in self._candidates(message):
-                if kind.verify(key, signature_base(signature.covered, candidate), signature.value):
+            for number, candidate in enumerate(self._candidates(message)):
+                if number not in bases:
+                    bases[number] = signature_base(signature.covered, candidate)
+                if kind.verify(key, bases[number], signature.value):
                     proven.append(candidate.scheme != message.scheme)
                     return True
             return False

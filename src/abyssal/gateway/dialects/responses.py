@@ -151,10 +151,10 @@ def _tool(tool: Tool, where: str) -> dict[str, Any]:
 
 def _allowed(tools: list[dict[str, Any]], choice: ToolChoice) -> list[dict[str, Any]]:
     names = {tool["function"]["name"] for tool in tools}
-    allowed = {tool.get("name") for tool in choice.tools or ()}
+    allowed = {tool.name or f"a tool of type {tool.type}" for tool in choice.tools or ()}
     unknown = allowed - names
     if unknown or not allowed:
-        found = ", ".join(f'"{name}"' for name in sorted(map(str, unknown))) or "nothing"
+        found = ", ".join(f'"{name}"' for name in sorted(unknown)) or "nothing"
         raise BadRequestError(
             f'"tool_choice.tools" allows {found}; name functions that are in tools.',
             param="tool_choice.tools",

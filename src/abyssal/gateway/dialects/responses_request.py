@@ -59,13 +59,18 @@ class Tool(msgspec.Struct):
     strict: bool | None = None
 
 
+class AllowedTool(msgspec.Struct, omit_defaults=True):
+    type: str
+    name: str | None = None
+
+
 class ToolChoice(msgspec.Struct, omit_defaults=True):
     """A named function, or (`allowed_tools`) some of the tools."""
 
     type: str
     name: str | None = None
     mode: Literal["auto", "required"] | None = None
-    tools: list[dict[str, Any]] | None = None
+    tools: list[AllowedTool] | None = None
 
 
 class Reasoning(msgspec.Struct):
@@ -184,7 +189,7 @@ def _check_outline(body: bytes) -> None:
     """An item of an unserved type may have any shape: its type is the thing to complain of."""
     try:
         items = _outline.decode(body).input
-    except msgspec.ValidationError:
+    except msgspec.DecodeError:  # after the first thing that is wrong it need not even be JSON
         return
     if isinstance(items, list):
         for index, item in enumerate(items):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]

@@ -72,7 +72,7 @@ class Translated:
         if self._events is None:
             self._held.append(data)
             return
-        if data.startswith(b":"):  # a comment that keeps the line open comes alone
+        if data.startswith(b":") and b"\ndata:" not in data:  # a comment that keeps the line open
             self._client.send(data)
             return
         out: list[bytes] = []

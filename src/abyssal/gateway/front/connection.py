@@ -7,21 +7,24 @@
 4. Deadlines are one number per connection that `tick` looks at once a second: no timer per request.
 5. What a client does not read is held up to `HOLD_BYTES`; then its upstream is paused, and what it has
    pipelined waits.
+6. An upgrade to WebSocket of a path that has one hands the transport over (`websocket`), if nothing is at
+   work before it; any other upgrade is passed over.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any, Protocol
 
 from abyssal.gateway.exchange import Exchange, RequestHead
-from abyssal.gateway.front import heads
+from abyssal.gateway.front import heads, websocket_upgrade
 from abyssal.gateway.front.reader import RequestReader
+from abyssal.gateway.front.websocket import Session, WebSocketConnection
 from abyssal.wire.addresses import Networks, client_address
-from abyssal.wire.errors import ApiError, RequestTimeoutError
+from abyssal.wire.errors import ApiError, RequestTimeoutError, UnavailableError
 
 READ_AHEAD = 64 * 1024
 HOLD_BYTES = 256 * 1024
@@ -39,14 +42,22 @@ class FrontLimits:
         self.stalled_reader, self.max_body = stalled_reader, max_body
 
 
+OpenSession = Callable[[WebSocketConnection, RequestHead], Session]
+
+
 class Front(Protocol):
     """What a connection needs of the whole."""
 
     limits: FrontLimits
-    connections: set[HttpConnection]
+    connections: set[HttpConnection | WebSocketConnection]
     draining: bool
     date: bytes
     trusted: Networks
+
+    @property
+    def sockets(self) -> Mapping[bytes, OpenSession]:
+        """The WebSockets there are, by path."""
+        ...
 
     @property
     def dispatch(self) -> Callable[[Exchange], None]: ...
@@ -76,6 +87,7 @@ class HttpConnection(asyncio.Protocol):
         "_reading",
         "_starting",
         "_transport",
+        "_upgraded",
         "scheme",
     )  # fmt: skip
 
@@ -97,6 +109,7 @@ class HttpConnection(asyncio.Protocol):
         self.scheme = b"http"
         self._paused_since = inf
         self._deadline = inf
+        self._upgraded: WebSocketConnection | None = None  # who has the transport now
 
     # --- the transport's side -------------------------------------------------------------------------
 
@@ -174,6 +187,48 @@ class HttpConnection(asyncio.Protocol):
         """A whole request: it starts, or waits for its turn."""
         self._queue.append((exchange, keep_alive, http10))
         self._next_turn()
+
+    def offered(self, exchange: Exchange, upgrade: bytes) -> bool:
+        """A request to change the protocol: whether it is a WebSocket now."""
+        head = exchange.head
+        open_session = self._front.sockets.get(head.path)
+        if open_session is None or upgrade.strip().lower() != b"websocket" or head.method != b"GET":
+            return False
+        if self._exchange is not None or self._queue or self._closing or self._paused_since != inf:
+            return False
+        self._start(exchange, False, False)
+        try:
+            if self._front.draining:
+                raise UnavailableError("The platform is shutting down; try again.", code="shutting_down")
+            lines = websocket_upgrade.open_lines(head, upgrade)
+        except ApiError as error:
+            self.answer(error.status_code, websocket_upgrade.error_lines(error), error.as_json())
+            return True
+        self._upgrade(exchange, lines, open_session)
+        return True
+
+    def _upgrade(self, exchange: Exchange, lines: bytes, open_session: OpenSession) -> None:
+        front = self._front
+        name = b"x-request-id: %b\r\nx-api-version: v1\r\n\r\n" % exchange.id.encode()
+        self._transport.write(b"".join((heads.status_line(101), lines, front.date, name)))
+        self._exchange = None
+        self._closing = True
+        socket = self._upgraded = WebSocketConnection(
+            front,
+            self._transport,
+            scheme=self.scheme,
+            address_of=self.address_of,
+            gone=front.connections.discard,
+        )
+        front.connections.discard(self)
+        front.connections.add(socket)
+        self._transport.set_protocol(socket)
+        socket.open(open_session(socket, exchange.head))
+
+    def passed_over(self, data: bytes) -> None:
+        """What came with the request that changed the protocol."""
+        if self._upgraded is not None:
+            self._upgraded.data_received(data)
 
     def refused(self, error: ApiError) -> None:
         """A request that breaks the rules: it is answered in its turn, and nothing behind it is."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from abyssal.gateway.exchange import Exchange
 from abyssal.gateway.front import heads
-from abyssal.gateway.front.connection import FrontLimits, HttpConnection
+from abyssal.gateway.front.connection import FrontLimits, HttpConnection, OpenSession
+from abyssal.gateway.front.websocket import WebSocketConnection
 from abyssal.wire.addresses import Networks
+
+NO_SOCKETS: Mapping[bytes, OpenSession] = {}
 
 
 class HttpFront:
@@ -22,14 +25,16 @@ class HttpFront:
         next_id: Callable[[], str],
         loop_time: Callable[[], float],
         unix_ns: Callable[[], int],
+        sockets: Mapping[bytes, OpenSession] = NO_SOCKETS,
     ) -> None:
         self.dispatch = dispatch
         self.limits = limits
         self.trusted = trusted  # proxies whose X-Forwarded-For is believed
         self.next_id = next_id
         self.now = loop_time
+        self.sockets = sockets  # WebSockets by path
         self._unix_ns = unix_ns
-        self.connections: set[HttpConnection] = set()
+        self.connections: set[HttpConnection | WebSocketConnection] = set()
         self.draining = False
         self.date = heads.date_line(unix_ns() / 1e9)
 

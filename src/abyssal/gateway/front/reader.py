@@ -3,7 +3,8 @@
 1. llhttp (strict, through httptools) parses; `request_head` judges what it leaves open.
 2. A head that was judged on this connection before is recognised, not parsed (`wire.head_template`).
 3. What surrounds a chunked body (sizes, extensions, trailers) is bounded like the head.
-4. No upgrade happens: the request is read as HTTP, and the connection ends with its answer.
+4. A request that asks for another protocol is offered to the sink, and what follows it is passed over
+   unread. If the sink does not take it, it is read as HTTP, and the connection ends with its answer.
 5. After a refusal nothing more is read: the rest of the connection cannot be trusted.
 """
 
@@ -31,6 +32,14 @@ class RequestSink(Protocol):
         """A whole request; `keep_alive` says whether the client may send another."""
         ...
 
+    def offered(self, exchange: Exchange, upgrade: bytes) -> bool:
+        """A whole request without a body that asks for `upgrade`; whether the connection changes to it."""
+        ...
+
+    def passed_over(self, data: bytes) -> None:
+        """What came behind the request that changed the protocol."""
+        ...
+
     def refused(self, error: ApiError) -> None:
         """A request that breaks the rules; nothing follows."""
         ...
@@ -51,7 +60,7 @@ class RequestReader:
         "_aligned", "_begun", "_between", "_body", "_body_bytes", "_body_left", "_client", "_expects",
         "_fed", "_fed_head", "_fields", "_head_bytes", "_host", "_http10", "_keep_alive", "_known",
         "_length", "_lines", "_max_body", "_next", "_next_id", "_nominated", "_parser", "_seen_host",
-        "_sink", "_target", "_te", "_wire_bytes", "failed", "in_head",
+        "_sink", "_target", "_te", "_upgrade", "_upgraded", "_wire_bytes", "failed", "in_head",
     )  # fmt: skip
 
     def __init__(self, sink: RequestSink, client: Client, *, max_body: int, next_id: NextId) -> None:
@@ -70,6 +79,7 @@ class RequestReader:
         self._body_left = 0  # of a request whose body needs no parser
         self.in_head = False
         self.failed = False
+        self._upgraded = False  # another protocol reads on
         self._begin()
 
     def _begin(self) -> None:
@@ -79,6 +89,7 @@ class RequestReader:
         self._host: bytes | None = None
         self._te: bytes | None = None
         self._expects: bytes | None = None
+        self._upgrade: bytes | None = None
         self._nominated = b""
         self._lines: list[bytes] = []
         self._body: list[bytes] = []
@@ -160,6 +171,10 @@ class RequestReader:
             self._fail(_too_large() if self.in_head else _overframed())
 
     def _read_past_upgrade(self, rest: bytes) -> None:
+        if self._upgraded:
+            if rest:
+                self._sink.passed_over(rest)
+            return
         if self._next is None:
             return  # it had no body and is on its way
         if self._te is not None:
@@ -244,6 +259,8 @@ class RequestReader:
             self._te = value if self._te is None else self._te + b", " + value
         elif lower == b"expect":
             self._expects = value
+        elif lower == b"upgrade":
+            self._upgrade = value if self._upgrade is None else self._upgrade + b", " + value
         elif lower == b"connection" and value not in _COMMON_CONNECTION:
             self._nominated += value + b","
 
@@ -307,6 +324,10 @@ class RequestReader:
             exchange.body = body[0] if len(body) == 1 else b"".join(body)
         if self._known.judged is None:
             self._learn(exchange)
+        if self._upgrade is not None and not body and self._parser.should_upgrade() and not self._http10:
+            self._upgraded = self._sink.offered(exchange, self._upgrade)
+            if self._upgraded:
+                return
         self._sink.took(exchange, self._keep_alive, self._http10)
 
 

@@ -93,7 +93,7 @@ class _BackstageCall:
         exchange, asked = self._exchange, self._exchange.head
         method = b"GET" if asked.method == b"HEAD" else asked.method  # the client's side drops the body
         target = asked.path + (b"?" + asked.query if asked.query else b"")
-        lines = asked.forwarded + self._lines
+        lines = self._lines + asked.forwarded
         head = b"%b %b HTTP/1.1\r\nhost: abyssal\r\nx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n"
         return head % (method, target, exchange.id.encode(), lines, len(exchange.body)) + exchange.body
 

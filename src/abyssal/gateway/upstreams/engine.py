@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from abyssal.config import EngineUpstream
-from abyssal.gateway.exchange import Exchange
+from abyssal.gateway.exchange import Exchange, Native
+from abyssal.gateway.upstreams.engine_infill import InfillTokens, check_infill, infill_body
 from abyssal.gateway.upstreams.engine_request import check_for_engine, engine_body
 from abyssal.gateway.upstreams.pool import Address
 from abyssal.gateway.upstreams.upstream import Profile, StreamFilter, Upstream
@@ -36,13 +37,21 @@ class Engine(Upstream):
     fingerprint = ""
 
     context = 0  # tokens per slot
+    infill: InfillTokens | None = None  # of a model that can fill in the middle
+
+    def knows(self, native: Native) -> bool:
+        return native.only == "suffix" and self.infill is not None
 
     def check(self, exchange: Exchange) -> None:
         assert exchange.request is not None
         check_for_engine(exchange.request, exchange.body, self.context)
+        if exchange.route == "completions":
+            check_infill(exchange.body)
 
     def chat_body(self, exchange: Exchange) -> bytes:
         assert exchange.request is not None
+        if exchange.route == "completions" and self.infill is not None:
+            return infill_body(exchange.body, exchange.upstream_model or exchange.request.model, self.infill)
         return engine_body(exchange.request, exchange.body, exchange.upstream_model or exchange.request.model)
 
     def stream_filter(self) -> StreamFilter | None:
@@ -97,8 +106,17 @@ def official_usage(usage: msgspec.Raw) -> msgspec.Raw:
     return msgspec.Raw(_encode(counts))
 
 
-def build(config: EngineUpstream, socket_path: str, fingerprint: str, workers: int) -> Upstream:
-    """The upstream for an engine that listens at `socket_path`; `workers` share its queue evenly."""
+def build(
+    config: EngineUpstream,
+    socket_path: str,
+    fingerprint: str,
+    workers: int,
+    infill: InfillTokens | None = None,
+) -> Upstream:
+    """The upstream for an engine that listens at `socket_path`; `workers` share its queue evenly.
+
+    `infill` are the tokens by which its model fills in the middle, None for one that cannot.
+    """
     engine = Engine(
         config.name,
         Address(path=socket_path),
@@ -107,8 +125,10 @@ def build(config: EngineUpstream, socket_path: str, fingerprint: str, workers: i
         first_byte_timeout=config.first_byte_timeout,
         idle_timeout=config.idle_timeout,
         capacity=max(1, -(-(config.slots + config.queue) // workers)),
+        routes={"completions": "/v1/completions"},
     )
     engine.fingerprint = fingerprint
     engine.context = config.context
+    engine.infill = infill
     engine.available = False  # until the supervisor says so
     return engine

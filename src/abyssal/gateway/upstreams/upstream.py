@@ -82,13 +82,15 @@ class Upstream:
         self._chat_head = self._heads["chat"]
 
     def choose_form(self, exchange: Exchange, native: Native) -> None:
-        """Ask in the client's own format where this upstream knows it, else as a chat.
+        """Ask in the client's own format where this upstream knows it, else as a chat: then `native` goes.
 
         Raises BadRequestError when the call cannot be made as a chat.
         """
         if self.knows(native):
-            exchange.route, exchange.body, exchange.client = native.route, native.body, native.client
-        elif native.only:
+            exchange.route, exchange.body = native.route, native.body
+            return
+        exchange.native = None
+        if native.only:
             model = exchange.request.model if exchange.request is not None else ""
             raise BadRequestError(
                 f'The model "{model}" is asked by chat here, which has no "{native.only}"; leave it out, or '

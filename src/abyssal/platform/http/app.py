@@ -32,7 +32,7 @@ def build_app(
     async def show_metrics(_: Request) -> Response:
         return Response(await metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", front),
             Route("/metrics", show_metrics),
@@ -41,6 +41,8 @@ def build_app(
         ],
         exception_handlers={HTTPException: _error, ApiError: _api_error, Exception: _fault},
     )
+    app.router.redirect_slashes = False  # it would send clients, secrets and all, to this private address
+    return app
 
 
 async def _api_error(_: Request, exc: Exception) -> Response:

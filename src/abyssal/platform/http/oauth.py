@@ -16,7 +16,7 @@ from abyssal.platform.oauth import metadata
 from abyssal.platform.oauth.errors import InvalidClientError, InvalidRequestError, OAuthError
 from abyssal.platform.oauth.form import MOST_BODY, parse_form
 from abyssal.platform.oauth.server import AuthorizationServer, ClientCall
-from abyssal.platform.plane import ControlPlane
+from abyssal.platform.plane import ControlPlane, not_in_force
 
 ADDRESS = "x-abyssal-address"  # set by the worker; a client's own is dropped there
 _JSON = "application/json"
@@ -42,8 +42,8 @@ def oauth_routes(plane: ControlPlane) -> list[BaseRoute]:
         return msgspec.json.encode(answer)
 
     async def revoke(call: ClientCall) -> bytes:
-        if await plane.run(lambda: server.revoke(call)):
-            await plane.in_force()
+        if await plane.run(lambda: server.revoke(call)) and not await plane.in_force():
+            raise not_in_force()
         return b""  # RFC 7009 §2.2: the body says nothing
 
     async def introspect(call: ClientCall) -> bytes:

@@ -14,7 +14,8 @@ from abyssal.platform.identity.rules import Located, may_act_as, may_give_role
 from abyssal.platform.identity.sight import bounds, check_open, chosen_organization, member_of_id
 from abyssal.platform.identity.transaction import Transaction
 from abyssal.platform.identity.values import checked_email, checked_name, checked_role
-from abyssal.stores.sql.credentials import revoke_of_user
+from abyssal.stores.rights import ROLES
+from abyssal.stores.sql.credentials import revoke_of_user, take_scope_of_user
 from abyssal.stores.sql.members import (
     MemberRow,
     UserRow,
@@ -80,7 +81,10 @@ def show_member(turn: Transaction, user_id: str, query: Mapping[str, str]) -> Me
 def change_member(
     turn: Transaction, user_id: str, query: Mapping[str, str], change: MemberChange
 ) -> MemberObject:
-    """Give another role. Raises ConflictError (`last_owner`) when nobody would own the organisation."""
+    """Give another role; a higher one takes the scope `admin` from the credentials that the person has.
+
+    Raises ConflictError (`last_owner`) when nobody would own the organisation.
+    """
     row = _one(turn, user_id, query)
     _check_outranked(turn, row)
     role = checked_role(change.role)
@@ -88,6 +92,9 @@ def change_member(
         raise turn.denied()
     if role != row.role:
         _check_not_last_owner(turn, row)
+        if ROLES.index(role) < ROLES.index(row.role):
+            # Whoever made their keys may know them, and must not rise with them.
+            take_scope_of_user(turn.connection, row.organization_id, row.user_id, "admin", turn.revision)
         set_role(turn.connection, row.organization_id, row.user_id, role)
     return member_object(msgspec.structs.replace(row, role=role))
 
@@ -110,7 +117,8 @@ def _one(turn: Transaction, user_id: str, query: Mapping[str, str]) -> MemberRow
 
 
 def _check_outranked(turn: Transaction, row: MemberRow) -> None:
-    if not may_act_as(turn.caller, row.user_id, row.role, row.operator):
+    # That somebody runs the platform is no concern of this organisation, where they are what they are.
+    if not may_act_as(turn.caller, row.user_id, row.role, False):
         raise turn.denied()
 
 

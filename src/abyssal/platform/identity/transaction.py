@@ -75,17 +75,25 @@ def transaction(
     without having asked the rules.
     """
     now_ns = plane.clock.unix_ns()
+    if changes:
+        with plane.engine.connect() as connection:  # strangers do not stand in the row of writers
+            _administrator(plane, connection, proof, now_ns)
     with plane.engine.begin() if changes else plane.engine.connect() as connection:
         revision = next_revision(connection) if changes else 0
-        caller = _caller(plane, connection, proof, now_ns)
-        if not caller.administers:
-            raise PermissionDeniedError(
-                'Management needs the scope "admin", which these credentials do not have; use others.'
-            )
+        caller = _administrator(plane, connection, proof, now_ns)
         turn = Transaction(connection, plane.vault, caller, permission, now_ns, revision)
         yield turn
         if not turn.judged:
             raise RuntimeError(f"a request for {permission} never asked whether it may")
+
+
+def _administrator(plane: ControlPlane, connection: Connection, proof: Proof | None, now_ns: int) -> Caller:
+    caller = _caller(plane, connection, proof, now_ns)
+    if not caller.administers:
+        raise PermissionDeniedError(
+            'Management needs the scope "admin", which these credentials do not have; use others.'
+        )
+    return caller
 
 
 def nothing_here() -> NotFoundError:

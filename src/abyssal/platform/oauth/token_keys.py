@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from sqlalchemy import Connection, Engine
 
 from abyssal.stores.sealing import Place
+from abyssal.stores.snapshot import KEPT_REVOKED
 from abyssal.stores.sql.revision import next_revision
 from abyssal.stores.sql.tokens import (
     TokenKeyRow,
@@ -70,10 +71,10 @@ def rotate_if_due(engine: Engine, vault: Vault, *, now_ns: int, days: int) -> bo
     """
     with engine.connect() as connection:
         wanted = are_there_clients(connection)
-        forget = are_there_ended_revocations(connection, now_ns - _MARGIN)
+        forget = are_there_ended_revocations(connection, now_ns - KEPT_REVOKED)
     if forget:
         with engine.begin() as connection:
-            forget_revocations(connection, now_ns - _MARGIN)
+            forget_revocations(connection, now_ns - KEPT_REVOKED)
     return _rotate(engine, vault, now_ns=now_ns, days=days, wanted=wanted)
 
 

@@ -140,6 +140,27 @@ def revoke_of_user(
     return done.rowcount
 
 
+def take_scope_of_user(
+    connection: Connection, organization: str, user: str, scope: str, revision: int
+) -> None:
+    """Take a scope from what a person has in an organisation's projects."""
+    its_projects = select(projects.c.id).where(projects.c.organization_id == organization)
+    query = select(credentials.c.id, credentials.c.scopes).where(
+        credentials.c.user_id == user,
+        credentials.c.project_id.in_(its_projects),
+        credentials.c.revoked_at.is_(None),
+    )
+    for credential, text in connection.execute(query).all():
+        scopes = list_of(text)
+        if scope in scopes:
+            left = list_text(name for name in scopes if name != scope)
+            connection.execute(
+                update(credentials)
+                .where(credentials.c.id == credential)
+                .values(scopes=left, revision=revision)
+            )
+
+
 def touch(connection: Connection, used: Mapping[str, int]) -> None:
     """Note when credentials (by id) were last used, in Unix nanoseconds; earlier moments change nothing."""
     if used:

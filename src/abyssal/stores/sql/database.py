@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -125,14 +125,20 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
 
 
 def _prepare_file(url: URL, *, make: bool) -> None:
-    """The file with mode 600 from its first moment; SQLite gives its log the same."""
+    """The file with mode 600 from its first moment; SQLite gives its log the same.
+
+    A file that is there is not opened: closing it again would drop the locks that SQLite has in this process
+    (POSIX), and another process could then take the log away under an open connection.
+    """
     path = Path(url.database or "")
     if not make and not path.exists():
         raise ConfigurationError(
             f"{path}: there is no database; abyssal serve or abyssal db upgrade makes it"
         )
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        if not path.exists():
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         path.chmod(0o600)
     except OSError as error:
         raise ConfigurationError(

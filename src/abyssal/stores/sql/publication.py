@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -16,8 +17,9 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, select
 
 from abyssal.clock import Clock
 from abyssal.stores.rights import ALL_SCOPES, mask_of
-from abyssal.stores.sealing import Place
+from abyssal.stores.sealing import Place, SealError
 from abyssal.stores.snapshot import (
+    KEPT_REVOKED,
     CredentialRecord,
     Entry,
     ProjectRecord,
@@ -38,6 +40,8 @@ from abyssal.stores.sql.schema import (
     token_keys,
 )
 from abyssal.stores.sql.vault import Vault
+
+_log = logging.getLogger("abyssal.stores")
 
 PAGE = 2000  # credentials to a piece: some milliseconds of work at either end
 
@@ -80,6 +84,11 @@ class Publication:
         self._vault = vault
         self._unix_ns = clock.unix_ns
 
+    def revision(self) -> int:
+        """The newest version."""
+        with self._engine.connect() as connection:
+            return current_revision(connection)
+
     def begin(self) -> Snapshot:
         """The first piece of a whole picture: all but the credentials, which `page` gives."""
         now = self._unix_ns()
@@ -92,7 +101,7 @@ class Publication:
                 projects=_projects(connection, projects.c.archived_at.is_(None)),
                 hash_key=self._vault.hash_key(),
                 token_keys=_token_keys(connection),
-                revoked_tokens=_revoked(connection, revoked_tokens.c.expires_at > now),
+                revoked_tokens=_revoked(connection, revoked_tokens.c.expires_at > now - KEPT_REVOKED),
             )
 
     def page(self, version: int, after: str) -> tuple[Snapshot, str]:
@@ -115,12 +124,17 @@ class Publication:
         return Snapshot(version=version, last=len(rows) < PAGE, entries=entries), last
 
     def since(self, version: int) -> Snapshot | None:
-        """What changed after `version`, None when nothing did."""
+        """What changed after `version`, None when nothing did.
+
+        A piece that is `whole` has nothing in it: the database was set back, and all must be told anew.
+        """
         now = self._unix_ns()
         with self._engine.connect() as connection:
             newest = current_revision(connection)
             if newest == version:
                 return None
+            if newest < version:
+                return Snapshot(version=newest, whole=True, last=False)
             changed = credentials.c.revision > version
             rows = connection.execute(_of_projects(changed)).all()
             joined = select(*_SECRET).join(credentials, credentials.c.id == secrets.c.credential_id)
@@ -160,17 +174,23 @@ class Publication:
                 continue
             record = b""
             if not gone:
-                proofs = tuple(
-                    SecretRecord(self._material(secret, tenant), secret.expires_at or 0)
-                    for secret in own
-                    if not (secret.expires_at and secret.expires_at <= now)
-                )
+                proofs = tuple(self._proofs(own, tenant, now))
                 record = encode_record(
                     CredentialRecord(
                         credential_id, kind, project, user or "", mask, names, allowed, ends, proofs
                     )
                 )
             yield Entry(credential_id.encode(), record)
+
+    def _proofs(self, own: list[_Secret], tenant: str, now: int) -> Iterator[SecretRecord]:
+        """What can be opened. A damaged secret proves nothing, and must not keep others from being told."""
+        for secret in own:
+            if secret.expires_at and secret.expires_at <= now:
+                continue
+            try:
+                yield SecretRecord(self._material(secret, tenant), secret.expires_at or 0)
+            except SealError as error:
+                _log.error("the secret %s of %s proves nobody: %s", secret.id, secret.credential_id, error)
 
     def _material(self, secret: _Secret, tenant: str) -> bytes:
         if secret.public_key is not None:

@@ -109,8 +109,9 @@ class World:
         async def run(work: Callable[[], T]) -> T:
             return await asyncio.to_thread(work) if threads else work()
 
-        async def in_force() -> None:
+        async def in_force() -> bool:
             self.in_force += 1
+            return True
 
         plane = ControlPlane(
             self.engine, self.vault, self.clock, IdentityConfig(), "https://a.example", run, in_force,

@@ -83,9 +83,10 @@ class Office:
         """Another replica."""
         return Office(self.url, self.data, self.clock)
 
-    async def _in_force(self) -> None:
+    async def _in_force(self) -> bool:
         with self.engine.connect() as connection:
             self.in_force_at.append(current_revision(connection))
+        return True
 
     def revision(self) -> int:
         with self.engine.connect() as connection:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -144,3 +146,22 @@ def test_a_transaction_within_another_on_one_connection_is_refused(path: Path) -
         with pytest.raises(OperationalError, match="within a transaction"), engine.begin():
             pytest.fail("it began")
     engine.dispose()
+
+
+def test_opening_twice_in_a_process_leaves_the_first_its_locks(tmp_path: Path) -> None:
+    """Otherwise another process that comes and goes takes the write-ahead log away under the first."""
+    url = sqlite_url(tmp_path / "abyssal.db")
+    first, second = open_database(url, one_connection=True), open_database(url, migrate=False)
+
+    def elsewhere(statement: str) -> str:
+        code = f"import sqlite3; print(sqlite3.connect({str(tmp_path / 'abyssal.db')!r}).execute({statement!r}).fetchone())"
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    with first.begin() as connection:
+        connection.execute(text("UPDATE revisions SET value = 7"))
+    elsewhere("SELECT 1 FROM revisions")
+    with first.begin() as connection:
+        connection.execute(text("UPDATE revisions SET value = 8"))
+    assert elsewhere("SELECT value FROM revisions") == "(8,)\n"
+    for engine in (first, second):
+        engine.dispose()

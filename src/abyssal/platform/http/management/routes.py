@@ -27,7 +27,8 @@ from abyssal.platform.http.management.reading import (
 )
 from abyssal.platform.identity.idempotency import Answer, answered_before, keep_answer
 from abyssal.platform.identity.transaction import transaction
-from abyssal.platform.plane import ControlPlane
+from abyssal.platform.plane import ControlPlane, not_in_force
+from abyssal.wire.errors import AuthenticationError
 
 _encoder = msgspec.json.Encoder()
 
@@ -43,10 +44,12 @@ def management_routes(plane: ControlPlane, endpoints: Iterable[Endpoint] = ENDPO
 def _route(plane: ControlPlane, path: str, of_method: dict[str, Endpoint]) -> Route:
     async def answer(request: Request) -> Response:
         endpoint = of_method["GET" if request.method == "HEAD" else request.method]
+        if not plane.local and read_proof(request.headers) is None:  # a path that the workers do not know
+            raise AuthenticationError("Management needs credentials; send a key with the scope admin.")
         body = await read_bytes(request)
         done = await plane.run(lambda: _perform(plane, endpoint, request, body))
-        if endpoint.changes:
-            await plane.in_force()
+        if endpoint.changes and not await plane.in_force() and endpoint.method != "POST":
+            raise not_in_force()  # what was created has an answer that is shown once
         headers = {"cache-control": "no-store"}  # some answers are shown once
         return Response(done.body, done.status, headers, media_type="application/json")
 
