@@ -270,3 +270,32 @@ def test_tokens(books: Books) -> None:
     assert books.whole().is_revoked("j1")
     books.clock.advance(2)
     assert not books.whole().is_revoked("j1")
+
+
+def test_a_damaged_secret_is_nobody_s_and_stops_nobody_else(
+    books: Books, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("client_1", "client_2"):
+        books.add(name, "client", f"cs_{name}")
+    with books.engine.begin() as connection:
+        connection.execute(
+            update(secrets).where(secrets.c.credential_id == "client_1").values(sealed=b"broken")
+        )
+    directory = books.whole()
+    broken, good = directory.of_id("client_1"), directory.of_id("client_2")
+    assert broken is not None
+    assert good is not None
+    assert broken.secrets == ()
+    assert good.secrets
+    assert "sec_client_1" in caplog.text
+    books.change("client_1", last_used_at=1)
+    books.change("client_2", revoked_at=5)
+    assert books.catch_up(directory)
+    assert directory.of_id("client_2") is None
+
+
+def test_a_database_that_was_set_back(books: Books) -> None:
+    directory = books.whole()
+    piece = books.publication.since(directory.version + 5)
+    assert piece is not None
+    assert (piece.whole, piece.last, piece.version) == (True, False, directory.version)

@@ -169,3 +169,37 @@ def test_waiting_for_a_version() -> None:
         assert waiting.done()
 
     play(scenario)
+
+
+def test_a_fault_that_nobody_foresaw_does_not_end_the_feed(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(feed: Feed, pieces: Pieces, link: Link) -> None:
+        original = pieces.since
+
+        async def broken(version: int) -> Snapshot | None:
+            pieces.since = original  # type: ignore[method-assign]
+            raise KeyError("a row that should not be")
+
+        pieces.since = broken  # type: ignore[method-assign]
+        pieces.version = 4
+        feed.changed()
+        await settle()
+        assert link.sent[-1].version == 4
+        assert link.sent[3].whole, "it began anew"
+
+    play(scenario)
+    assert "beginning anew" in caplog.text
+
+
+def test_a_database_that_was_set_back_is_told_anew() -> None:
+    async def scenario(feed: Feed, pieces: Pieces, link: Link) -> None:
+        async def set_back(version: int) -> Snapshot | None:
+            return Snapshot(0, whole=True, last=False)
+
+        pieces.since = set_back  # type: ignore[method-assign]
+        pieces.version = 0
+        feed.changed()
+        await settle()
+        assert [piece.version for piece in link.sent[3:]] == [0, 0, 0]
+        assert (link.sent[3].whole, link.sent[-1].last) == (True, True)
+
+    play(scenario)

@@ -184,7 +184,7 @@ def test_what_was_right_once_is_not_held_against_the_address() -> None:
 
 def test_the_longest_proven_makes_room() -> None:
     attempts = Attempts(per_address=1, per_credential=1, capacity=2)
-    for who in ("a", "b", "a", "c"):
-        attempts.proved(who, "192.0.2.1", START)
+    for number, who in enumerate(("a", "b", "a", "c")):
+        attempts.proved(who, "192.0.2.1", START + 60 * number - 240)
     attempts.failed("", "192.0.2.1", START)
     assert [attempts.blocked(who, "192.0.2.1", START) > 0 for who in ("a", "b", "c")] == [False, True, False]

@@ -29,12 +29,12 @@ from abyssal.wire.errors import ApiError, BadRequestError
 
 MAX_MESSAGE = 1024 * 1024
 MAX_FRAGMENTS = 1024
-MAX_FRAMES = 1024
+MAX_FRAMES = 512
 PING_EVERY = 20.0  # seconds
 LINGER = 2.0  # seconds
 READ_AHEAD = 64 * 1024
 _LINGER_BYTES = 1024 * 1024  # that a client may still send while it is turned away
-_SLICE = 4096  # bytes read between two looks at how many frames they were
+_SLICE = 2048  # bytes read between two looks at how many frames they were
 
 UNSUPPORTED, INVALID_TEXT, POLICY, INTERNAL = 1003, 1007, 1008, 1011  # RFC 6455 §7.4.1
 
@@ -295,11 +295,13 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _flush(self) -> None:
         """Write what `_frames` has to say; its end is an empty piece."""
-        for data in self._frames.data_to_send():
+        pieces = self._frames.data_to_send()
+        if pieces:
+            data = b"".join(pieces)
             if data:
                 self._written += len(data)
                 self._transport.write(data)
-            else:
+            if not pieces[-1]:
                 self._end()
 
     def _leave(self) -> None:

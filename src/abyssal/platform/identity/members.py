@@ -117,8 +117,7 @@ def _one(turn: Transaction, user_id: str, query: Mapping[str, str]) -> MemberRow
 
 
 def _check_outranked(turn: Transaction, row: MemberRow) -> None:
-    # That somebody runs the platform is no concern of this organisation, where they are what they are.
-    if not may_act_as(turn.caller, row.user_id, row.role, False):
+    if not may_act_as(turn.caller, row.user_id, row.role, row.operator):
         raise turn.denied()
 
 

@@ -191,11 +191,11 @@ class TestSharedNonces:
         stage.take(entries=(Entry(b"sig_1", encode_record(record)),))
         return stage
 
-    def signed(self, stage: Stage, nonce: bytes = b"n1") -> bytes:
+    def signed(self, stage: Stage, nonce: bytes = b"n1", target: bytes = b"/v1/models") -> bytes:
         now = b"%d" % (stage.clock.unix_ns() // 10**9)
-        text = string_to_sign(b"GET", b"/v1/models", b"", now, nonce)
+        text = string_to_sign(b"GET", target, b"", now, nonce)
         signature = signature_of(SIGNING_SECRET, text)
-        return get("/v1/models").replace(
+        return get(target.decode()).replace(
             b"Authorization: Bearer %b\r\n" % KEY.encode(),
             b"X-Api-Key: sig_1\r\nX-Api-Timestamp: %b\r\nX-Api-Nonce: %b\r\nX-Api-Signature: %b\r\n"
             % (now, nonce, signature),
@@ -234,6 +234,13 @@ class TestSharedNonces:
         stage.gateway.take(Claimed(self.claim(stage).number, "fresh"))
         stage.turn()
         assert stage.records == []
+
+    def test_what_goes_wrong_after_the_answer_is_an_answer_too(self, stage: Stage) -> None:
+        request = self.signed(stage, target=b"/v1/models/nope")
+        client = stage.client().send(request)
+        stage.gateway.take(Claimed(self.claim(stage).number, "fresh"))
+        stage.turn()
+        assert client.answer().status == 404
 
     def test_what_is_pipelined_behind_it_keeps_its_order(self, stage: Stage) -> None:
         client = stage.client().send(self.signed(stage) + get("/healthz"))

@@ -108,3 +108,14 @@ def test_everything_else_is_an_error_object(path: str, method: str, status: int,
     assert len(error["message"]) < 400
     if status == 405:
         assert "GET" in answer.headers["allow"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/oauth/token/", "/v1/platform/me/", "/.well-known/jwks.json/", "/metrics/"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_nobody_is_sent_elsewhere(path: str, method: str) -> None:
+    """A redirect would carry secrets to this private address."""
+    answer = ask(path, method=method)
+    assert answer.status == 404
+    assert "location" not in answer.headers

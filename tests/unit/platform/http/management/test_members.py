@@ -65,10 +65,19 @@ def test_who_is_removed_loses_their_credentials_there_and_only_there(world: Worl
 
 
 def test_a_role_is_in_force_at_the_next_request(world: World) -> None:
-    assert world.ask("viewer", "POST", "/projects", {"name": "new"}).status == 403
-    world.ask("owner", "PATCH", "/members/user_4a", {"role": "admin"})
-    assert world.ask("viewer", "POST", "/projects", {"name": "new"}).status == 201
-    assert world.ask("viewer", "GET", "/me").json["role"] == "admin"
+    assert world.ask("admin", "POST", "/projects", {"name": "new"}).status == 201
+    world.ask("owner", "PATCH", "/members/user_2a", {"role": "viewer"})
+    assert world.ask("admin", "POST", "/projects", {"name": "new"}).status == 403
+    assert world.ask("admin", "GET", "/me").json["role"] == "viewer"
+
+
+def test_a_higher_role_takes_admin_from_keys_that_others_may_know(world: World) -> None:
+    """An admin who made a member's key, and kept it, must not rise with the member."""
+    assert world.ask("member", "GET", "/me").status == 200
+    world.ask("owner", "PATCH", "/members/user_3a", {"role": "owner"})
+    assert world.ask("member", "GET", "/me").status == 403
+    made = world.ask("owner", "POST", "/keys", {"name": "new", "user": "user_3a", "scopes": ["admin"]})
+    assert made.status == 201
 
 
 def test_nobody_becomes_an_operator_by_being_added(world: World) -> None:
