@@ -15,6 +15,7 @@ from abyssal.stores.api_keys import digest_of
 from abyssal.stores.master_key import open_master_keys
 from abyssal.stores.rights import ALL_SCOPES, BITS
 from abyssal.stores.sealing import Place
+from abyssal.stores.snapshot import KEPT_REVOKED
 from abyssal.stores.sql import publication
 from abyssal.stores.sql.credential_secrets import SecretRow, add_secrets
 from abyssal.stores.sql.credentials import CredentialRow, add_credentials
@@ -268,7 +269,7 @@ def test_tokens(books: Books) -> None:
     books.catch_up(directory)
     assert directory.is_revoked("j1")
     assert books.whole().is_revoked("j1")
-    books.clock.advance(2)
+    books.clock.advance(KEPT_REVOKED / SECOND + 2)
     assert not books.whole().is_revoked("j1")
 
 

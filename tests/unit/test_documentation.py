@@ -114,9 +114,12 @@ def test_every_variable_of_the_environment_is_named() -> None:
 
 def test_every_route_is_on_the_page() -> None:
     page = document("api.md")
-    tree = ast.parse((SOURCE / "gateway" / "app.py").read_text(encoding="utf-8"))
+    trees = [
+        ast.parse((SOURCE / "gateway" / name).read_text(encoding="utf-8")) for name in ("app.py", "routes.py")
+    ]
     fast = {
         node.value.decode()
+        for tree in trees
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, bytes)
     }

@@ -17,6 +17,7 @@ import typer
 from abyssal.config import (
     BUNDLED_MODEL,
     Config,
+    Secret,
     ServerConfig,
     check_front,
     data_directory,
@@ -71,7 +72,10 @@ def _configuration(file: Path | None, model: str | None, given: Mapping[str, obj
     if given["listen"] is not None:
         parse_listen(server.listen)
     check_front(server)
-    return msgspec.structs.replace(chosen, server=server)
+    stores = chosen.stores
+    if stores.redis_url is None and os.environ.get("ABYSSAL_REDIS_URL"):
+        stores = msgspec.structs.replace(stores, redis_url=Secret(os.environ["ABYSSAL_REDIS_URL"].strip()))
+    return msgspec.structs.replace(chosen, server=server, stores=stores)
 
 
 def _check_tls(server: ServerConfig) -> None:
