@@ -16,17 +16,19 @@ from abyssal.gateway.admission.rights import Rights
 from abyssal.gateway.auth.build import build_authentication, choose_nonces
 from abyssal.gateway.auth.directory import Directory
 from abyssal.gateway.auth.nonce_node import NodeNonces
+from abyssal.gateway.dialects.dialect import Dialect
 from abyssal.gateway.exchange import Exchange
 from abyssal.gateway.front.connection import FrontLimits
 from abyssal.gateway.front.http import HttpFront
 from abyssal.gateway.front.local import LocalRoutes, Readiness, method_not_allowed
+from abyssal.gateway.front.websocket_upgrade import upgrade_required
 from abyssal.gateway.ledger.ledger import Ledger
 from abyssal.gateway.link import Applied, Claim, Claimed, EngineState, FromWorker, Gauges, Publish, Setup
 from abyssal.gateway.pipeline import Pipeline
 from abyssal.gateway.recall.nothing import RemembersNothing
 from abyssal.gateway.relay.backstage import Backstage
 from abyssal.gateway.relay.call import RelayContext
-from abyssal.gateway.routes import Handler, call_routes
+from abyssal.gateway.routes import Handler, call_routes, sockets
 from abyssal.gateway.routing.table import ModelTable
 from abyssal.gateway.upstreams.build import build_upstream
 from abyssal.gateway.upstreams.pool import Address, ConnectionPool
@@ -91,6 +93,8 @@ class Gateway:
         self._local = local
         self._posts = call_routes(self.pipeline, [model.name for model in config.models])
         self._gets: dict[bytes, Handler] = {
+            b"/v1/stream": upgrade_required,
+            b"/v1/chat/stream": upgrade_required,
             b"/healthz": local.healthz,
             b"/readyz": local.readyz,
             b"/v1/models": partial(self.pipeline.identified, go=local.models),
@@ -110,6 +114,7 @@ class Gateway:
             loop_time=loop.time,
             unix_ns=clock.unix_ns,
             trusted=Networks.parse(config.server.trusted_proxies),
+            sockets=sockets(self.pipeline, self._socket_call),
         )
 
     def dispatch(self, exchange: Exchange) -> None:
@@ -142,6 +147,12 @@ class Gateway:
                 self.backstage.take(exchange)
         except ApiError as error:
             self.pipeline.refuse(exchange, error)
+
+    def _socket_call(self, exchange: Exchange, dialect: Dialect) -> None:
+        if self.draining:
+            self.pipeline.refuse(exchange, _draining())
+        else:
+            self.pipeline.translated(exchange, dialect)
 
     def readiness(self) -> Readiness:
         """What `/readyz` says."""

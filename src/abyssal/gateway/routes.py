@@ -8,14 +8,27 @@ from functools import partial
 from abyssal.gateway.dialects.anthropic import AnthropicMessages
 from abyssal.gateway.dialects.anthropic_tokens import count_tokens
 from abyssal.gateway.dialects.completions import BETA_COMPLETIONS, COMPLETIONS, Completions
+from abyssal.gateway.dialects.dialect import Dialect
 from abyssal.gateway.dialects.responses import Responses
-from abyssal.gateway.dialects.text import COMPLETION, GENERATE
-from abyssal.gateway.exchange import Exchange
+from abyssal.gateway.dialects.sockets.session import Session, Stages
+from abyssal.gateway.dialects.text import COMPLETION, DEFAULT_MODEL, GENERATE
+from abyssal.gateway.exchange import Exchange, RequestHead
+from abyssal.gateway.front.websocket import WebSocketConnection
 from abyssal.gateway.pipeline import Pipeline
 from abyssal.stores.rights import BITS
 
 Handler = Callable[[Exchange], None]
 _CHAT = BITS["chat"]
+
+
+def sockets(
+    pipeline: Pipeline, call: Callable[[Exchange, Dialect], None]
+) -> dict[bytes, Callable[[WebSocketConnection, RequestHead], Session]]:
+    """The WebSockets; `call` takes each request of one."""
+    return {
+        b"/v1/stream": partial(Session, Stages(pipeline.identified, call, _CHAT)),
+        b"/v1/chat/stream": partial(Session, Stages(pipeline.identified, call, _CHAT, DEFAULT_MODEL)),
+    }
 
 
 def call_routes(pipeline: Pipeline, models: Iterable[str]) -> dict[bytes, tuple[Handler, int]]:

@@ -96,6 +96,11 @@ class Authentication:
         address = exchange.client.address_of(exchange.head)
         way_name, claimed, now_ns = "", "", self._unix_ns()
         try:
+            known = exchange.head.proven
+            if known is not None and known.live and self._monotonic() < exchange.head.proven_until:
+                self._check(known, address, now_ns)  # a socket's upgrade, proved once; bound to networks
+                exchange.principal = known.principal
+                return None
             way = self._ways.of(exchange.head)
             way_name = way.name
             now = self._monotonic()

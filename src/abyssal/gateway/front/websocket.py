@@ -77,9 +77,25 @@ class WebSocketConnection(asyncio.Protocol):
     """One socket. `address_of` is the HTTP connection's, `gone` is called once when the transport is lost."""
 
     __slots__ = (
-        "_ahead", "_closing", "_deadline", "_frames", "_front", "_gone", "_left", "_paused", "_pinged_at",
-        "_pong_due", "_progress", "_progress_at", "_reading", "_session", "_text", "_transport", "_written",
-        "address_of", "scheme",
+        "_address_of",
+        "_ahead",
+        "_closing",
+        "_deadline",
+        "_frames",
+        "_front",
+        "_gone",
+        "_left",
+        "_paused",
+        "_pinged_at",
+        "_pong_due",
+        "_progress",
+        "_progress_at",
+        "_reading",
+        "_session",
+        "_text",
+        "_transport",
+        "_written",
+        "scheme",
     )  # fmt: skip
 
     def __init__(
@@ -93,7 +109,7 @@ class WebSocketConnection(asyncio.Protocol):
     ) -> None:
         self._front = front
         self._transport = transport
-        self.scheme, self.address_of, self._gone = scheme, address_of, gone
+        self.scheme, self._address_of, self._gone = scheme, address_of, gone
         self._frames = Frames(SERVER, max_size=MAX_MESSAGE)
         self._session: Session
         self._left: int | None = 0  # bytes of a frame that have not come
@@ -106,6 +122,10 @@ class WebSocketConnection(asyncio.Protocol):
         self._pinged_at = self._progress_at = front.now()
         self._pong_due = False
         self._written = self._progress = 0  # bytes ever, and of them gone at the last tick
+
+    def address_of(self, head: RequestHead) -> str:
+        """Who asks, as the HTTP connection tells."""
+        return self._address_of(head)
 
     def open(self, session: Session) -> None:
         """The upgrade was answered: `session` gets what comes."""

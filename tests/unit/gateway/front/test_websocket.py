@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from tests.unit.gateway.messages import DONE, KEY, LAST, OTHER_KEY, USAGE, chat, chunk, completion
-from tests.unit.gateway.stage import Stage
+from tests.unit.gateway.stage import CONFIG, Stage
 from websockets.frames import Frame, Opcode
 
 from .sockets import (
@@ -119,7 +120,8 @@ def test_an_answer_that_is_not_streamed(stage: Stage) -> None:
     assert socket.code == 1000
 
 
-def test_the_default_model_is_for_one_path(stage: Stage) -> None:
+def test_the_default_model_is_for_one_path(make_stage: Callable[..., Stage]) -> None:
+    stage = make_stage(CONFIG.format(kind="openai").replace('name = "m"', 'name = "deepseek-chat"'))
     socket = SocketClient(stage, "/v1/chat/stream").send({"prompt": "hi"})
     assert stage.server.last.request.json()["model"] == "their-model"
     upstream(stage).stream(LAST, DONE).end_stream()
