@@ -42,6 +42,7 @@ class Identities:
 
     def __init__(self, server: RunningServer) -> None:
         self.server = server
+        self.call = ("POST", "/v1/chat/completions", b"")  # what is to be signed: method, target, body
         self.client = self.create("clients")
         self.signing = self.create("signing-keys")
         self.private = Ed25519PrivateKey.generate()

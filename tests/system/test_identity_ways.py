@@ -6,17 +6,23 @@ import base64
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from tests.system.calls import body, table, upstream
 from tests.system.identities import Identities, b64url, jwt, unix_now
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from abyssal.testing import RunningServer, ScriptedUpstream, WireResponse
 
 PATH = "/v1/chat/completions"
 CALL = body("open", "hello")
 LIMITS = "[identity]\nfailures_per_address = 100000\nfailures_per_key = 100000\n"
+SOCKET = "/v1/chat/stream"
+OVER_HTTP = ("POST", PATH, CALL)
+OVER_WEBSOCKET = ("GET", SOCKET, b"")
 Headers = dict[str, str]
 
 
@@ -30,7 +36,9 @@ def scripted() -> Iterator[ScriptedUpstream]:
 def ours(scripted: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Identities]:
     config = table("[server]", workers=2) + LIMITS + upstream("open", scripted.base_url)
     with RunningServer(config, tmp_path_factory.mktemp("identity"), workers=2) as server:
-        yield Identities(server)
+        ours = Identities(server)
+        ours.call = OVER_HTTP
+        yield ours
 
 
 def bearer(token: str) -> Headers:
@@ -98,9 +106,31 @@ def expired(ours: Identities) -> Headers:
 
 
 def replayed(ours: Identities, sign: Callable[..., Headers]) -> Headers:
-    headers = sign("POST", PATH, CALL)
-    assert ask(ours, headers).status == 200
+    headers = sign(*ours.call)
+    if ours.call == OVER_HTTP:
+        assert ask(ours, headers).status == 200
+    else:
+        assert said_over_websocket(ours, headers) == ("", 1000)
     return headers
+
+
+def said_over_websocket(
+    ours: Identities, headers: Headers, first: dict[str, str] | None = None
+) -> tuple[str, int]:
+    """The error's code that a WebSocket tells ("" for an answer), and how it closes."""
+    url = ours.server.url.replace("http", "ws", 1) + SOCKET
+    words: dict[str, str] = {} if first is None else {"type": "request"}
+    with connect(url, additional_headers=headers) as socket:
+        with suppress(ConnectionClosed):
+            if first is not None:
+                socket.send(json.dumps(first))
+            socket.send(json.dumps({"model": "open", "prompt": "hello"} | words))
+        heard = json.loads(socket.recv(timeout=10))
+        code = heard["error"]["code"] if heard.get("type") == "error" else ""
+        with suppress(ConnectionClosed):
+            while first is None or code not in ("", "scope_missing", "model_not_allowed"):
+                socket.recv(timeout=5)
+        return code, socket.close_code or 0
 
 
 def swapped(token: str, **header: Any) -> str:
@@ -140,11 +170,11 @@ REFUSED: dict[str, tuple[Callable[[Identities], Headers], int, str]] = {
     "two keys": (lambda ours: bearer(ours.server.api_key) | {"x-api-key": "sk-other"}, 400, "two_credentials"),
     "a key and a signed request": (
         lambda ours: bearer(ours.server.api_key)
-        | {k: v for k, v in ours.signed("POST", PATH, CALL).items() if k != "X-Api-Key"},
+        | {k: v for k, v in ours.signed(*ours.call).items() if k != "X-Api-Key"},
         400, "two_credentials",
     ),
     "a key and a message signature": (
-        lambda ours: bearer(ours.server.api_key) | ours.message_signed("POST", PATH, CALL), 400, "two_credentials",
+        lambda ours: bearer(ours.server.api_key) | ours.message_signed(*ours.call), 400, "two_credentials",
     ),
     "a forged key": (lambda ours: bearer(ours.server.api_key[:-1] + "_"), 401, "invalid_api_key"),
     "an expired key": (expired, 401, "invalid_api_key"),
@@ -190,10 +220,10 @@ REFUSED: dict[str, tuple[Callable[[Identities], Headers], int, str]] = {
     "a huge JWT": (lambda ours: own(ours, pad="x" * 9000), 401, "invalid_api_key"),
     "a replayed signed request": (lambda ours: replayed(ours, ours.signed), 401, "invalid_api_key"),
     "skewed by 301 s": (
-        lambda ours: ours.signed("POST", PATH, CALL, at=unix_now() - 302), 401, "invalid_api_key",
+        lambda ours: ours.signed(*ours.call, at=unix_now() - 302), 401, "invalid_api_key",
     ),
     "ahead by 301 s": (
-        lambda ours: ours.signed("POST", PATH, CALL, at=unix_now() + 302), 401, "invalid_api_key",
+        lambda ours: ours.signed(*ours.call, at=unix_now() + 302), 401, "invalid_api_key",
     ),
     "a body changed by a byte": (
         lambda ours: ours.signed("POST", PATH, CALL.replace(b"hello", b"hellp")), 401, "invalid_api_key",
@@ -201,36 +231,34 @@ REFUSED: dict[str, tuple[Callable[[Identities], Headers], int, str]] = {
     "another path": (lambda ours: ours.signed("POST", "/chat/completions", CALL), 401, "invalid_api_key"),
     "another method": (lambda ours: ours.signed("GET", PATH, CALL), 401, "invalid_api_key"),
     "no nonce": (
-        lambda ours: {k: v for k, v in ours.signed("POST", PATH, CALL).items() if k != "X-Api-Nonce"},
+        lambda ours: {k: v for k, v in ours.signed(*ours.call).items() if k != "X-Api-Nonce"},
         401, "invalid_api_key",
     ),
     "an unknown signing key": (
-        lambda ours: changed(ours.signed("POST", PATH, CALL), X_Api_Key="sig_00000000000000000000"),
+        lambda ours: changed(ours.signed(*ours.call), X_Api_Key="sig_00000000000000000000"),
         401, "invalid_api_key",
     ),
     "a client's id as a signing key": (
-        lambda ours: changed(ours.signed("POST", PATH, CALL), X_Api_Key=ours.client["id"]), 401, "invalid_api_key",
+        lambda ours: changed(ours.signed(*ours.call), X_Api_Key=ours.client["id"]), 401, "invalid_api_key",
     ),
     "a replayed message signature": (lambda ours: replayed(ours, ours.message_signed), 401, "invalid_api_key"),
     "a message signature of an hour ago": (
-        lambda ours: ours.message_signed("POST", PATH, CALL, at=unix_now() - 3600), 401, "invalid_api_key",
+        lambda ours: ours.message_signed(*ours.call, at=unix_now() - 3600), 401, "invalid_api_key",
     ),
     "a message signature of another body": (
         lambda ours: ours.message_signed("POST", PATH, CALL + b" "), 401, "invalid_api_key",
     ),
     "a message signature without the body's digest": (
-        lambda ours: ours.message_signed("POST", PATH, CALL, covered='"@method" "@target-uri"'),
+        lambda ours: ours.message_signed(*ours.call, covered='"@method" "@target-uri"'),
         401, "invalid_api_key",
     ),
     "a message signature without a nonce": (
-        lambda ours: ours.message_signed(
-            "POST", PATH, CALL, params=f';created={unix_now()};keyid="{ours.public["id"]}"'
+        lambda ours: ours.message_signed(*ours.call, params=f';created={unix_now()};keyid="{ours.public["id"]}"'
         ),
         401, "invalid_api_key",
     ),
     "a public key's id with an HMAC": (
-        lambda ours: ours.message_signed(
-            "POST", PATH, CALL, key="hmac", params=f';created={unix_now()};nonce="x1";keyid="{ours.public["id"]}"'
+        lambda ours: ours.message_signed(*ours.call, key="hmac", params=f';created={unix_now()};nonce="x1";keyid="{ours.public["id"]}"'
         ),
         401, "invalid_api_key",
     ),
@@ -248,6 +276,39 @@ def test_refused(ours: Identities, scripted: ScriptedUpstream, case: str) -> Non
     assert len(scripted.requests) == before, "it reached the upstream"
     for secret in (ours.server.api_key, ours.client["secret"], ours.signing["secret"]):
         assert secret.encode() not in answer.body
+
+
+BY_BODY = frozenset({"a body changed by a byte", "a message signature without the body's digest"})
+
+
+@pytest.mark.parametrize("case", [case for case in REFUSED if case not in BY_BODY])
+def test_refused_at_a_websocket(ours: Identities, scripted: ScriptedUpstream, case: str) -> None:
+    """The same table for the upgrade, and for the first message where the proof is one word."""
+    build, status, code = REFUSED[case]
+    ours.call = OVER_WEBSOCKET
+    try:
+        headers = build(ours)
+    finally:
+        ours.call = OVER_HTTP
+    before = len(scripted.requests)
+    closes = 1000 if status == 403 else 4401
+    assert said_over_websocket(ours, headers) == (code, closes)
+    if list(headers) == ["Authorization"] and headers["Authorization"].startswith("Bearer "):
+        told, closed = said_over_websocket(ours, {}, {"type": "auth", "token": headers["Authorization"]})
+        assert told == code
+        assert status == 403 or closed == 4401
+    assert len(scripted.requests) == before, "it reached the upstream"
+
+
+@pytest.mark.parametrize("way", ["API key", "access token", "self-issued JWT"])
+def test_taken_in_a_first_message(ours: Identities, way: str) -> None:
+    token = TAKEN[way](ours)["Authorization"]
+    assert said_over_websocket(ours, {}, {"type": "auth", "token": token})[0] == ""
+
+
+@pytest.mark.parametrize("way", ["signed", "message_signed"])
+def test_taken_at_a_websocket_s_upgrade(ours: Identities, way: str) -> None:
+    assert said_over_websocket(ours, getattr(ours, way)(*OVER_WEBSOCKET)) == ("", 1000)
 
 
 def test_whatever_was_wrong_the_answer_is_the_same(ours: Identities) -> None:

@@ -25,8 +25,8 @@ from abyssal.wire.structured_fields import (
     byte_sequences,
     inner_lists,
     serialized,
+    serialized_item,
     serialized_list,
-    serialized_parameters,
 )
 
 _MAX_QUERY_PARAMETERS = 64  # in a query of which parameters are covered
@@ -82,15 +82,15 @@ def signature_base(covered: InnerList, message: Message) -> bytes:
     lines: dict[bytes, bytes] = {}
     if len(covered.items) > _MAX_COMPONENTS:
         raise ComponentError(f"over {_MAX_COMPONENTS} components are covered")
-    if sum(item.value == "@query-param" for item in covered.items) > _MAX_COVERED_PARAMETERS:
+    if [item.value for item in covered.items].count("@query-param") > _MAX_COVERED_PARAMETERS:
         raise ComponentError(f"over {_MAX_COVERED_PARAMETERS} query parameters are covered")
     for item in covered.items:
-        name = (serialized(item.value) + serialized_parameters(item.parameters)).encode()
+        name = serialized_item(item).encode()
         if name in lines:
             raise ComponentError(f"{item.value} is covered twice")
         lines[name] = _component(item, message)
     lines[b'"@signature-params"'] = serialized_list(covered.items, covered.parameters).encode()
-    return b"\n".join(b"%b: %b" % line for line in lines.items())
+    return b"\n".join([b"%b: %b" % line for line in lines.items()])
 
 
 def signature_fields(
@@ -122,19 +122,18 @@ def digest_fits(field: bytes, body: bytes) -> bool:
 
 def _component(item: Item, message: Message) -> bytes:
     name = item.value
+    if not item.parameters and name in _DERIVED:
+        return _DERIVED[name](message)
     if name == "@query-param":
         return _query_parameter(item, message)
     if item.parameters:
         raise ComponentError(f"{name} has parameters; only @query-param may")
-    if not name.startswith("@"):
-        value = message.field(name.encode()) if _is_field_name(name) else None
-        if value is None:
-            raise ComponentError(f"there is no field {name}")
-        return value.strip(b" \t")
-    derived = _DERIVED.get(name)
-    if derived is None:
+    if name.startswith("@"):
         raise ComponentError(f"{name} is not known for requests")
-    return derived(message)
+    value = message.field(name.encode()) if _is_field_name(name) else None
+    if value is None:
+        raise ComponentError(f"there is no field {name}")
+    return value.strip(b" \t")
 
 
 def _target_uri(message: Message) -> bytes:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
+from functools import lru_cache
 from typing import NamedTuple
 
 MAX_FIELD = 8192  # characters
@@ -55,6 +56,7 @@ _bare = re.compile(
     r"|\?(?P<boolean>[01])"
     r"|(?P<token>[A-Za-z*][A-Za-z0-9!#$%&'*+.^_`|~:/-]*)"
 ).match
+_plain = re.compile(r'"[@a-z0-9-]+"(?: "[@a-z0-9-]+")*\)').match  # names as nearly all lists have them
 _blanks = re.compile(r" *").match
 _between = re.compile(r"[ \t]*,[ \t]*").match
 
@@ -95,19 +97,31 @@ def byte_sequences(field: bytes) -> dict[str, bytes]:
 
 def serialized_list(items: tuple[Item, ...], parameters: Parameters) -> str:
     """An inner list as RFC 9651 §4.1.1.1 writes it."""
-    inside = " ".join(serialized(item.value) + serialized_parameters(item.parameters) for item in items)
+    inside = " ".join([serialized_item(item) for item in items])
     return f"({inside}){serialized_parameters(parameters)}"
+
+
+def serialized_item(item: Item) -> str:
+    """An item of a list, with its parameters."""
+    if item.parameters:
+        return serialized(item.value) + serialized_parameters(item.parameters)
+    return _serialized_name(item.value)
 
 
 def serialized_parameters(parameters: Parameters) -> str:
     """Parameters as RFC 9651 §4.1.1.2 writes them."""
     return "".join(
-        f";{name}" if value is True else f";{name}={serialized(value)}" for name, value in parameters.items()
+        [
+            f";{name}" if value is True else f";{name}={serialized(value)}"
+            for name, value in parameters.items()
+        ]
     )
 
 
 def serialized(value: BareItem) -> str:
     """A bare item as RFC 9651 §4.1.3 writes it."""
+    if type(value) is str and "\\" not in value and '"' not in value:
+        return f'"{value}"'
     if isinstance(value, Token):
         return str(value)
     if isinstance(value, str):
@@ -117,6 +131,11 @@ def serialized(value: BareItem) -> str:
     if isinstance(value, bytes):
         return f":{b2a_base64(value, newline=False).decode()}:"
     return str(value)
+
+
+@lru_cache(maxsize=256)
+def _serialized_name(name: str) -> str:
+    return serialized(name)
 
 
 def _text(field: bytes) -> str:
@@ -147,6 +166,9 @@ def _next_member(text: str, at: int) -> int:
 
 def _items(text: str, at: int) -> tuple[tuple[Item, ...], int]:
     """The strings of an inner list from behind its opening parenthesis, and where it has closed."""
+    plain = _plain(text, at)
+    if plain is not None:
+        return _plain_items(plain.group()), plain.end()
     found: list[Item] = []
     start = at
     while True:
@@ -159,6 +181,15 @@ def _items(text: str, at: int) -> tuple[tuple[Item, ...], int]:
             raise StructuredFieldError(f"character {at}, list from {start}: a string or ) is expected")
         parameters, at = _parameters(text, match.end())
         found.append(Item(_unescaped(match.group(1)), parameters))
+
+
+@lru_cache(maxsize=256)
+def _plain_items(text: str) -> tuple[Item, ...]:
+    """The same for what `_plain` matched: a client covers the same names in every request."""
+    names = text[1:-2].split('" "')
+    if len(names) > MAX_MEMBERS:
+        raise StructuredFieldError(f"the list has more than {MAX_MEMBERS} members")
+    return tuple(Item(name, {}) for name in names)
 
 
 def _parameters(text: str, at: int) -> tuple[Parameters, int]:

@@ -4,8 +4,8 @@
    than two seconds. What cannot be asked is down, and nothing is taken then.
 2. A key is `abyssal:nonce:` and a digest. It lives until its `until` and a minute more, since Redis has its
    own clock; it lives 16 minutes at most.
-3. Redis measures time as it passes. So a worker whose clock is set back raises a floor: what ends no later
-   than what it has taken is stale.
+3. Redis has its own idea of time. A worker whose clock is set back raises a floor: what ends no later than
+   what it has taken is stale.
 4. Redis must not evict keys (`maxmemory-policy noeviction`); when it may, the log says so once.
 """
 
