@@ -16,6 +16,7 @@ from .people import (
     People,
     access_token,
     bearer,
+    exchange,
     proven,
     refused,
     self_issued,
@@ -106,3 +107,17 @@ def test_strangers_push_nobody_out(way: JsonWebTokens) -> None:
     for n in range(10):
         refused(way, bearer(self_issued({"n": n}, secret="x" * 40)))
     assert proven(way, bearer(token)) is known
+
+
+def test_blanks_around_a_token_make_no_other_of_it(way: JsonWebTokens) -> None:
+    """Or one token would fill the memory, and push everybody else's out."""
+    token = self_issued()
+    first = proven(way, bearer(token))
+    for blanks in range(2, 20):
+        assert proven(way, exchange(authorization="Bearer" + " " * blanks + token)) is first
+
+
+def test_a_long_token_is_proven_and_not_remembered(way: JsonWebTokens) -> None:
+    token = self_issued({"pad": "x" * 1800})
+    assert len(token) > 2048
+    assert proven(way, bearer(token)) is not proven(way, bearer(token))
