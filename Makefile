@@ -19,12 +19,12 @@ $(MADE):
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(VENV)/.run: locks/run.txt pyproject.toml | $(MADE)
+$(VENV)/.run: locks/run.txt pyproject.toml $(MADE)
 	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r locks/run.txt
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-$(VENV)/.dev: locks/dev.txt pyproject.toml | $(MADE)
+$(VENV)/.dev: locks/dev.txt pyproject.toml $(MADE)
 	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r locks/dev.txt
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@ $(VENV)/.run
