@@ -5,12 +5,18 @@ from __future__ import annotations
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from .services.databases import each_database
 from .services.postgres import postgres, postgres_database, postgres_url
 from .services.redis import redis_server, redis_url
 
 __all__ = ["each_database", "postgres", "postgres_database", "postgres_url", "redis_server", "redis_url"]
+
+
+# How fast a machine makes examples says nothing about what is tested.
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -16,14 +16,26 @@ from abyssal.gateway.admission.rights import Rights
 from abyssal.gateway.auth.build import build_authentication, choose_nonces
 from abyssal.gateway.auth.directory import Directory
 from abyssal.gateway.auth.nonce_node import NodeNonces
+from abyssal.gateway.compose.nothing import ComposesNothing
 from abyssal.gateway.dialects.dialect import Dialect
 from abyssal.gateway.exchange import Exchange
 from abyssal.gateway.front.connection import FrontLimits
 from abyssal.gateway.front.http import HttpFront
 from abyssal.gateway.front.local import LocalRoutes, Readiness, method_not_allowed
 from abyssal.gateway.front.websocket_upgrade import upgrade_required
+from abyssal.gateway.inquiries import Inquiries
 from abyssal.gateway.ledger.ledger import Ledger
-from abyssal.gateway.link import Applied, Claim, Claimed, EngineState, FromWorker, Gauges, Publish, Setup
+from abyssal.gateway.link import (
+    Applied,
+    Claim,
+    Claimed,
+    EngineState,
+    FromWorker,
+    Gauges,
+    Publish,
+    Setup,
+    Told,
+)
 from abyssal.gateway.pipeline import Pipeline
 from abyssal.gateway.recall.nothing import RemembersNothing
 from abyssal.gateway.relay.backstage import Backstage
@@ -63,6 +75,7 @@ class Gateway:
         ledger = Ledger(self.journal, clock, loop.time)
         self.directory = Directory()
         self._shared_nonces = NodeNonces(lambda number, nonce, until: tell(Claim(number, nonce, until)), loop)
+        self.inquiries = Inquiries(tell, loop)
         self.nonces = choose_nonces(config, Path(setup.nonces), self._shared_nonces, loop)
         self.caps = ConcurrencyCaps(
             total=config.limits.concurrency, per_key=config.limits.concurrency_per_key
@@ -74,6 +87,7 @@ class Gateway:
             ),
             permit=Rights(),
             admit=self.caps,
+            compose=ComposesNothing(),
             recall=RemembersNothing(),
             route=table,
             ledger=ledger,
@@ -163,8 +177,11 @@ class Gateway:
             return Readiness("starting", states)
         return Readiness("ready" if "ready" in states.values() else "no upstream is available", states)
 
-    def take(self, message: Publish | EngineState | Claimed) -> None:
+    def take(self, message: Publish | EngineState | Claimed | Told) -> None:
         """Put news from the control process in force."""
+        if isinstance(message, Told):
+            self.inquiries.told(message)
+            return
         if isinstance(message, Claimed):
             self._shared_nonces.answered(message.number, message.verdict)
         elif isinstance(message, EngineState):
@@ -203,6 +220,7 @@ class Gateway:
         self.backstage.pool.close()
         self.nonces.close()
         self._shared_nonces.close()
+        self.inquiries.close()
         self.journal.close()
 
 

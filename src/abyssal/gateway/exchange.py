@@ -88,16 +88,22 @@ class Native(NamedTuple):
 class RequestHead:
     """What a head said. Made while it is read; unchanged from then on, but for `proven`.
 
-    `proof` holds the fields of signed requests by lower-case name. `proven` is whom the credential in this
+    `proof` holds the fields of signed requests by lower-case name, `asks` those that begin with `x-abyssal-`
+    (what is wanted of the platform; none of them travels on). `proven` is whom the credential in this
     head belongs to, noted by the stage *authenticate* to save it the next look-up.
     """
 
     __slots__ = (
+        "accept",
+        "accept_encoding",
+        "asks",
         "authorization",
         "content_encoding",
+        "content_type",
         "forwarded",
         "forwarded_for",
         "host",
+        "last_event_id",
         "method",
         "path",
         "proof",
@@ -117,6 +123,11 @@ class RequestHead:
         self.authorization: bytes | None = None
         self.x_api_key: bytes | None = None
         self.content_encoding: bytes | None = None
+        self.content_type: bytes | None = None
+        self.accept: bytes | None = None
+        self.accept_encoding: bytes | None = None
+        self.last_event_id: bytes | None = None
+        self.asks: dict[bytes, bytes] | None = None
         self.proof: dict[bytes, bytes] | None = None
         self.forwarded_for: bytes | None = None
         self.forwarded = b""  # header lines that may travel on to an upstream
@@ -129,6 +140,9 @@ class RequestHead:
         other.method, other.target, other.path, other.query = self.method, self.target, self.path, self.query
         other.host, other.authorization, other.x_api_key = self.host, value, self.x_api_key
         other.content_encoding, other.proof = self.content_encoding, self.proof
+        other.content_type, other.accept = self.content_type, self.accept
+        other.accept_encoding, other.last_event_id = self.accept_encoding, self.last_event_id
+        other.asks = self.asks
         other.forwarded_for, other.forwarded = self.forwarded_for, self.forwarded
         return other
 

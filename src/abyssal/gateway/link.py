@@ -83,6 +83,22 @@ class Claim(msgspec.Struct, frozen=True, tag=True):
     until: int
 
 
+class Ask(msgspec.Struct, frozen=True, tag=True):
+    """A question to a service of the control process (`platform.inquiries`); `body` is the topic's own."""
+
+    number: int
+    topic: str
+    body: bytes
+
+
+class Told(msgspec.Struct, frozen=True, tag=True):
+    """The answer to an `Ask`. `status` is 200, or an error's and `body` its error object."""
+
+    number: int
+    status: int
+    body: bytes
+
+
 class Serving(msgspec.Struct, frozen=True, tag=True):
     """The worker answers on its sockets."""
 
@@ -96,8 +112,8 @@ class Gauges(msgspec.Struct, frozen=True, tag=True):
     upstream_idle: int
 
 
-ToWorker = Setup | Publish | EngineState | Drain | Claimed
-FromWorker = Serving | Gauges | Applied | Claim
+ToWorker = Setup | Publish | EngineState | Drain | Claimed | Told
+FromWorker = Serving | Gauges | Applied | Claim | Ask
 
 
 def _encode_secret(value: Any) -> Any:

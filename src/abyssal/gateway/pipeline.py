@@ -1,9 +1,10 @@
 """Everything that happens to a chat call, in order. Read it from top to bottom.
 
-    authenticate → permit → admit → recall → route → relay → settle
+    authenticate → permit → admit → compose → recall → route → relay → settle
 
-A stage answers at once or raises the ApiError that the client is told. Two take time: `authenticate`, when
-a nonce is asked for elsewhere, and `relay`, which ends in `settle` whichever way it ends.
+A stage answers at once or raises the ApiError that the client is told. Three take time: `authenticate`, when
+a nonce is asked for elsewhere, `compose`, when the request names what the platform keeps (a conversation, a
+file), and `relay`, which ends in `settle` whichever way it ends.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ class Admit(Protocol):
     def release(self, exchange: Exchange) -> None: ...
 
 
+class Compose(Protocol):
+    def compose(self, exchange: Exchange) -> asyncio.Future[None] | None: ...
+
+
 class Recall(Protocol):
     def recall(self, exchange: Exchange) -> bool: ...
 
@@ -54,7 +59,7 @@ class Ledger(Protocol):
 
 
 class Pipeline:
-    """The six stages. `relay` is completed by `bind`, since it needs `settle`."""
+    """The stages. `relay` is completed by `bind`, since it needs `settle`."""
 
     def __init__(
         self,
@@ -62,6 +67,7 @@ class Pipeline:
         authenticate: Authenticate,
         permit: Permit,
         admit: Admit,
+        compose: Compose,
         recall: Recall,
         route: Route,
         ledger: Ledger,
@@ -69,6 +75,7 @@ class Pipeline:
         self._authenticate = authenticate.authenticate
         self._permit = permit.permit
         self._admission = admit
+        self._compose = compose.compose
         self._recall = recall.recall
         self._route = route.route
         self._ledger = ledger
@@ -118,7 +125,8 @@ class Pipeline:
         try:
             finding = self._authenticate(exchange)
             if finding is not None:
-                _Waiting(exchange, finding, lambda: self._settled_identity(exchange, finding, go))
+                release = self._admission.release
+                _Waiting(exchange, finding, lambda: self._after(exchange, finding, go), release)
                 return
         except ApiError as error:
             self.refuse(exchange, error)
@@ -128,10 +136,10 @@ class Pipeline:
             return
         self._go(exchange, go)
 
-    def _settled_identity(
-        self, exchange: Exchange, finding: asyncio.Future[None], go: Callable[[Exchange], None]
+    def _after(
+        self, exchange: Exchange, waited_for: asyncio.Future[None], go: Callable[[Exchange], None]
     ) -> None:
-        fault = finding.exception()
+        fault = waited_for.exception()
         if fault is None:
             self._go(exchange, go)
         elif isinstance(fault, ApiError):
@@ -153,6 +161,22 @@ class Pipeline:
             exchange.request = parse_chat_request(exchange.body)
             self._permit(exchange)
             self._admission.admit(exchange)
+            composing = self._compose(exchange)
+            if composing is not None:
+                release = self._admission.release
+                _Waiting(
+                    exchange, composing, lambda: self._after(exchange, composing, self._relayed), release
+                )
+                return
+        except ApiError as error:
+            self.refuse(exchange, error)
+        except Exception as fault:  # noqa: BLE001  a stage's bug must be an answer, and settled
+            self._broke(exchange, fault)
+        else:
+            self._relayed(exchange)
+
+    def _relayed(self, exchange: Exchange) -> None:
+        try:
             if self._recall(exchange):
                 return
             upstream = self._route(exchange)
@@ -192,10 +216,16 @@ class Pipeline:
 
 
 class _Waiting:
-    """An exchange whose identity is being found out: a client that leaves ends it."""
+    """An exchange for which something is being found out: a client that leaves ends it."""
 
-    def __init__(self, exchange: Exchange, finding: asyncio.Future[None], then: Callable[[], None]) -> None:
-        self._exchange, self._finding, self._then = exchange, finding, then
+    def __init__(
+        self,
+        exchange: Exchange,
+        finding: asyncio.Future[None],
+        then: Callable[[], None],
+        gone: Callable[[Exchange], None],
+    ) -> None:
+        self._exchange, self._finding, self._then, self._gone = exchange, finding, then, gone
         exchange.call = self
         finding.add_done_callback(self._found)
 
@@ -205,7 +235,9 @@ class _Waiting:
             self._then()
 
     def cancel(self) -> None:
+        self._exchange.call = None
         self._finding.cancel()
+        self._gone(self._exchange)
 
     def pause(self) -> None:
         """Nothing is sent yet."""
@@ -214,7 +246,7 @@ class _Waiting:
         """Nothing is sent yet."""
 
     def tick(self, now: float) -> None:
-        """The store of nonces has its own time-out."""
+        """Who is asked has time-outs of its own."""
 
 
 def check_content_coding(exchange: Exchange) -> None:

@@ -16,7 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from abyssal.clock import SystemClock
 from abyssal.gateway.app import Gateway
-from abyssal.gateway.link import Claimed, Drain, EngineState, LinkProtocol, Publish, Serving, Setup, ToWorker
+from abyssal.gateway.link import (
+    Claimed,
+    Drain,
+    EngineState,
+    LinkProtocol,
+    Publish,
+    Serving,
+    Setup,
+    Told,
+    ToWorker,
+)
 from abyssal.stores.journal import JournalFullError
 
 if TYPE_CHECKING:
@@ -49,7 +59,7 @@ class Worker:
                     from abyssal.gateway.front.tls import TlsContext
 
                     self._tls = TlsContext(message.config.server, SystemClock())
-            case Publish() | EngineState() | Claimed():
+            case Publish() | EngineState() | Claimed() | Told():
                 assert self._gateway is not None
                 self._gateway.take(message)
                 if self._start is None and self._gateway.published:

@@ -73,6 +73,10 @@ class Control:
         self._is_open.set()
         return first
 
+    async def wait_open(self) -> None:
+        """Until the database is open."""
+        await self._is_open.wait()
+
     def plane(self, issuer: str, in_force: Callable[[], Awaitable[bool]]) -> ControlPlane:
         """What routes and services are given."""
         from abyssal.platform.plane import ControlPlane

@@ -25,7 +25,7 @@ from abyssal.engine.spec import EngineSpec
 from abyssal.engine.supervisor import EngineStatistics, EngineSupervisor
 from abyssal.gateway.auth.nonce_memory import MemoryNonces
 from abyssal.gateway.auth.nonces import Verdict
-from abyssal.gateway.link import Claim, Claimed, EnginePoint, EngineState, Setup, ToWorker
+from abyssal.gateway.link import Ask, Claim, Claimed, EnginePoint, EngineState, Setup, Told, ToWorker
 from abyssal.node.backstage import BackstageServer
 from abyssal.node.children import environ_of_children, without_database
 from abyssal.node.control import Control
@@ -168,6 +168,7 @@ class Node:
             news=self._news,
             pieces=self._control,
             claimed=self._claimed,
+            answer=self._answer,
             environ=environ_of_children(os.environ, self._config),
         )
         self._workers.append(worker)
@@ -214,6 +215,15 @@ class Node:
             return Claimed(claim.number, Verdict.DOWN.value)
         verdict = self._nonces.claim(claim.nonce, claim.until, self._clock.unix_ns())
         return Claimed(claim.number, verdict.value)
+
+    async def _answer(self, question: Ask) -> Told:
+        """What the service says that `question` is for."""
+        from abyssal.platform.inquiries import answer_to
+
+        await self._control.wait_open()
+        plane = self._control.plane(self._issuer, self._in_force)
+        status, body = await answer_to(question.topic, question.body, plane)
+        return Told(question.number, status, body)
 
     def _changed(self) -> None:
         for worker in self._workers:

@@ -7,11 +7,12 @@ import logging
 import secrets
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from abyssal.gateway.link import (
     Applied,
+    Ask,
     Claim,
     Drain,
     FromWorker,
@@ -19,6 +20,7 @@ from abyssal.gateway.link import (
     LinkProtocol,
     Serving,
     Setup,
+    Told,
     ToWorker,
 )
 from abyssal.node.feed import Feed, Pieces
@@ -41,6 +43,7 @@ class WorkerProcess:
         news: Callable[[], list[ToWorker]],
         pieces: Pieces,
         claimed: Callable[[Claim], ToWorker],
+        answer: Callable[[Ask], Awaitable[Told]],
         environ: Mapping[str, str],
     ) -> None:
         self.index = index
@@ -52,6 +55,8 @@ class WorkerProcess:
         self._news = news
         self._pieces = pieces
         self._claimed = claimed
+        self._answer = answer
+        self._answering: set[asyncio.Task[None]] = set()
         self._environ = environ
         self.feed: Feed | None = None
         self._feeding: asyncio.Task[None] | None = None
@@ -130,8 +135,18 @@ class WorkerProcess:
                     self.feed.took(version)
             case Claim():
                 self.send(self._claimed(message))
+            case Ask():
+                task = asyncio.get_running_loop().create_task(self._answer_to(message))
+                self._answering.add(task)
+                task.add_done_callback(self._answering.discard)
             case _:
                 self.gauges = message
+
+    async def _answer_to(self, question: Ask) -> None:
+        writer = self.writer
+        answer = await self._answer(question)
+        if writer == self.writer:  # who asked is still there
+            self.send(answer)
 
     async def _stop_feeding(self) -> None:
         feeding, self._feeding, self.feed = self._feeding, None, None

@@ -42,7 +42,11 @@ def read(directory: Path) -> list[AnyRecord]:
     return found
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(records, st.sampled_from((1024, 4096, 65536)), st.data())
 def test_what_is_appended_is_read(
     tmp_path_factory: pytest.TempPathFactory, written: list[AnyRecord], size: int, data: st.DataObject

@@ -233,8 +233,12 @@ class RequestReader:
             exchange = self._next = Exchange(self._next_id(), self._client, RequestHead())
         lower = name.lower()
         if lower not in rules.NOT_FORWARDED:
-            if lower == b"content-encoding":
-                exchange.head.content_encoding = value
+            if lower.startswith(b"x-abyssal-"):
+                rules.add_ask(exchange.head, lower, value)
+                return
+            noted = rules.NOTED_FIELDS.get(lower)
+            if noted is not None:
+                setattr(exchange.head, noted, value)
             self._lines.append(b"%b: %b\r\n" % (lower, value))
         elif lower == b"authorization":
             if exchange.head.authorization is not None:
@@ -249,6 +253,8 @@ class RequestReader:
         elif lower == b"x-forwarded-for":
             earlier = exchange.head.forwarded_for
             exchange.head.forwarded_for = value if earlier is None else earlier + b", " + value
+        elif lower == b"accept-encoding":
+            exchange.head.accept_encoding = value
         elif lower == b"host":
             if self._host is not None:
                 raise BadRequestError("Two Host headers; send one.", code="bad_host")

@@ -21,6 +21,14 @@ PROOF_FIELDS = frozenset(
     b"x-api-timestamp x-api-nonce x-api-signature signature signature-input content-digest".split()
 )
 
+# Fields that say how the client writes and reads, and where it wants to go on.
+NOTED_FIELDS = {
+    b"content-encoding": "content_encoding",
+    b"content-type": "content_type",
+    b"accept": "accept",
+    b"last-event-id": "last_event_id",
+}
+
 # Fields that end at this hop (RFC 9110 §7.6.1), that name the client's credentials, or that the
 # gateway sets itself. `accept-encoding` stays here so that usage can be read from the answer.
 NOT_FORWARDED = PROOF_FIELDS | frozenset(
@@ -66,6 +74,13 @@ def add_proof(head: RequestHead, name: bytes, value: bytes) -> None:
         raise BadRequestError(f"Two {name.decode()} headers; send one.", code="two_credentials")
     else:
         proof[name] += b", " + value
+
+
+def add_ask(head: RequestHead, name: bytes, value: bytes) -> None:
+    """Note a field that asks something of the platform; the last of two is in force."""
+    if head.asks is None:
+        head.asks = {}
+    head.asks[name] = value
 
 
 def check_version(version: str) -> None:

@@ -30,8 +30,8 @@ _CURRENT = master_keys.c.name == "current"
 _CURRENT_ID = select(master_keys.c.key_id).where(_CURRENT)
 _HASH_KEY = Place(PLATFORM, "platform_secrets", "hash-key")
 _BATCH = 500  # rows in one transaction: some milliseconds in which nobody else writes on SQLite
-# Between two batches on SQLite: who waits for its lock only looks again now and then, and would never find it
-# free.
+# Between two batches on SQLite: who waits for its lock only looks again now and then (up to 0.1 s apart), and
+# would never find it free. So it is left free for as long as the batch held it, and this long at least.
 _GAP = 0.01  # seconds
 _NAMED = 5  # broken values that an error names
 
@@ -94,6 +94,7 @@ class Vault:
         for sealed in SEALED:
             after, at_end = None, False
             while not at_end:
+                began = time.monotonic()
                 with self._engine.begin() as connection:
                     self._check_still(connection, new)
                     batch = rewrap_batch(connection, sealed, new, self._keys.key, after=after, size=_BATCH)
@@ -101,7 +102,7 @@ class Vault:
                 broken += batch.broken
                 after, at_end = batch.last, batch.last is None
                 if not at_end and self._engine.dialect.name == "sqlite":
-                    time.sleep(_GAP)
+                    time.sleep(max(_GAP, time.monotonic() - began))
         if broken:
             named = ", ".join(broken[:_NAMED]) + (" and others" if len(broken) > _NAMED else "")
             raise LocalError(

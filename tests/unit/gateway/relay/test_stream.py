@@ -195,7 +195,11 @@ def test_the_engine_s_streams_may_be_silent_too(make_stage: object) -> None:
 # However the bytes come
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.lists(st.integers(1, 400), max_size=8), st.sampled_from((b"\n\n", b"\r\n\r\n")))
 def test_a_stream_cut_anywhere_is_the_same_to_the_client(stage: Stage, sizes: list[int], end: bytes) -> None:
     events = end.join(

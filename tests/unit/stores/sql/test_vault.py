@@ -281,8 +281,10 @@ def test_while_others_write(engine: Engine, each_database: str, tmp_path: Path) 
     assert begun.wait(30)
     before = written
     try:
-        for _ in range(3):
+        for number in range(100):  # others get a turn, how soon is the machine's matter
             prepared(engine, tmp_path).rewrap()
+            if number >= 2 and written > before + 3:
+                break
     finally:
         done.set()
         writer.join()
