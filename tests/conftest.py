@@ -8,10 +8,19 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from .services.databases import each_database
+from .services.node import node_client
 from .services.postgres import postgres, postgres_database, postgres_url
 from .services.redis import redis_server, redis_url
 
-__all__ = ["each_database", "postgres", "postgres_database", "postgres_url", "redis_server", "redis_url"]
+__all__ = [
+    "each_database",
+    "node_client",
+    "postgres",
+    "postgres_database",
+    "postgres_url",
+    "redis_server",
+    "redis_url",
+]
 
 
 # How fast a machine makes examples says nothing about what is tested.

@@ -14,8 +14,9 @@ HOME = Path(__file__).parents[1] / "node"
 _PATIENCE = 300.0  # seconds for npm
 
 
-def node() -> str:
-    """The path of `node`, beside which the packages of tests/node are installed.
+@pytest.fixture(scope="session")
+def node_client() -> list[str]:
+    """The command that runs a case of tests/node/clients.mjs, when the case's name is added.
 
     Without Node.js the test is skipped; where `CI` is set it fails, with the line to type.
     """
@@ -28,7 +29,7 @@ def node() -> str:
     with (HOME / "package.json").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs at once: one installs, the other waits
         _install(npm)
-    return found
+    return [found, str(HOME / "clients.mjs")]
 
 
 def _install(npm: str) -> None:

@@ -12,20 +12,14 @@ import pytest
 
 from abyssal.testing import Answer, tool_call
 
-from ..services.node import HOME, node
 from .calls import Gateway
 
 CALL = tool_call("get_weather", {"city": "北京"}, id="call_00_a")
 Run = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def node_program() -> str:
-    return node()
-
-
 @pytest.fixture
-def run(gateway: Gateway, node_program: str) -> Run:
+def run(gateway: Gateway, node_client: list[str]) -> Run:
     """Runs a case against the gateway, whose upstream gives `answers` one after another."""
 
     def run(case: str, *answers: Answer, model: str = "official") -> Any:
@@ -36,8 +30,7 @@ def run(gateway: Gateway, node_program: str) -> Run:
             "ABYSSAL_KEY": gateway.server.api_key,
             "ABYSSAL_MODEL": model,
         }
-        command = [node_program, "clients.mjs", case]
-        done = subprocess.run(command, cwd=HOME, env=environ, capture_output=True, text=True, timeout=60)
+        done = subprocess.run([*node_client, case], env=environ, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -108,8 +101,8 @@ def test_models(run: Run) -> None:
 
 def test_refusals(run: Run) -> None:
     assert run("refused") == {
-        "name": "BadRequestError",
-        "status": 400,
+        "name": "NotFoundError",
+        "status": 404,
         "code": "model_not_found",
         "type": "invalid_request_error",
         "param": "model",
