@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 MADE := $(VENV)/.made-for-$(shell pwd | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-train check bench bench-peers model lock clean
+.PHONY: help run test test-long test-train check bench bench-peers model lock clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -50,6 +50,10 @@ bench-peers: $(VENV)/.dev  ## install sglang-router and the OpenAI SDK to compar
 model: | $(MADE)  ## train abyssal-tiny anew (installs torch, takes a while)
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[train]'
 	$(BIN)/python -m abyssal.engine.training
+
+test-long: $(VENV)/.dev  ## fuzz every parser, ten minutes in all (installs atheris)
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --minutes 10
 
 test-train: $(VENV)/.dev  ## the training recipe's own tests (installs torch)
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[train]'
