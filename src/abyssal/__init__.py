@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from abyssal.client.answer import RawResponse
     from abyssal.client.async_client import AsyncDeepSeekClient
     from abyssal.client.async_session import AsyncSession, AsyncSessionStream
-    from abyssal.client.async_stream import AsyncChatStream
+    from abyssal.client.async_stream import AsyncChatStream, AsyncTextStream
+    from abyssal.client.embedding_params import EmbeddingParams
     from abyssal.client.faults import OpenAICompatibilityError
     from abyssal.client.history import Piece, Reply
     from abyssal.client.params import ChatParams, MessageParam
     from abyssal.client.sync_client import DeepSeekClient
     from abyssal.client.sync_session import Session, SessionStream
-    from abyssal.client.sync_stream import ChatStream
+    from abyssal.client.sync_stream import ChatStream, TextStream
+    from abyssal.client.text_params import CompletionParams, TextParams
     from abyssal.client.timeout import Timeout
     from abyssal.client.tools.steps import ToolRun, ToolStepsError
     from abyssal.client.tools.tool import Tool, tool
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
         ToolCallDelta,
         Usage,
     )
+    from abyssal.wire.completions import TextChoice, TextCompletion, TextLogprobs
+    from abyssal.wire.embeddings import Embedding, EmbeddingList
     from abyssal.wire.errors import (
         AbyssalError,
         ApiConnectionError,
@@ -81,6 +85,7 @@ _HOMES = {
     "AsyncDeepSeekClient": "abyssal.client.async_client",
     "AsyncSession": "abyssal.client.async_session",
     "AsyncSessionStream": "abyssal.client.async_session",
+    "AsyncTextStream": "abyssal.client.async_stream",
     "AsyncTransport": "abyssal.client.transport",
     "AuthenticationError": "abyssal.wire.errors",
     "BadRequestError": "abyssal.wire.errors",
@@ -90,10 +95,14 @@ _HOMES = {
     "ChatStream": "abyssal.client.sync_stream",
     "Choice": "abyssal.wire.chat",
     "ChunkChoice": "abyssal.wire.chat",
+    "CompletionParams": "abyssal.client.text_params",
     "ConfigurationError": "abyssal.wire.errors",
     "ConflictError": "abyssal.wire.errors",
     "DeepSeekClient": "abyssal.client.sync_client",
     "Delta": "abyssal.wire.chat",
+    "Embedding": "abyssal.wire.embeddings",
+    "EmbeddingList": "abyssal.wire.embeddings",
+    "EmbeddingParams": "abyssal.client.embedding_params",
     "FunctionCall": "abyssal.wire.chat",
     "HeadersTooLargeError": "abyssal.wire.errors",
     "InsufficientBalanceError": "abyssal.wire.errors",
@@ -119,6 +128,11 @@ _HOMES = {
     "Session": "abyssal.client.sync_session",
     "SessionStream": "abyssal.client.sync_session",
     "StreamInterruptedError": "abyssal.wire.errors",
+    "TextChoice": "abyssal.wire.completions",
+    "TextCompletion": "abyssal.wire.completions",
+    "TextLogprobs": "abyssal.wire.completions",
+    "TextParams": "abyssal.client.text_params",
+    "TextStream": "abyssal.client.sync_stream",
     "Timeout": "abyssal.client.timeout",
     "Tool": "abyssal.client.tools.tool",
     "ToolCall": "abyssal.wire.chat",
@@ -144,6 +158,7 @@ __all__ = [
     "AsyncDeepSeekClient",
     "AsyncSession",
     "AsyncSessionStream",
+    "AsyncTextStream",
     "AsyncTransport",
     "AuthenticationError",
     "BadRequestError",
@@ -153,10 +168,14 @@ __all__ = [
     "ChatStream",
     "Choice",
     "ChunkChoice",
+    "CompletionParams",
     "ConfigurationError",
     "ConflictError",
     "DeepSeekClient",
     "Delta",
+    "Embedding",
+    "EmbeddingList",
+    "EmbeddingParams",
     "FunctionCall",
     "HeadersTooLargeError",
     "InsufficientBalanceError",
@@ -182,6 +201,11 @@ __all__ = [
     "Session",
     "SessionStream",
     "StreamInterruptedError",
+    "TextChoice",
+    "TextCompletion",
+    "TextLogprobs",
+    "TextParams",
+    "TextStream",
     "Timeout",
     "Tool",
     "ToolCall",

@@ -16,9 +16,9 @@ from abyssal.wire.chat import ChatCompletion, ModelList
 
 T = TypeVar("T")
 
-_completion = msgspec.json.Decoder(ChatCompletion)
-_models = msgspec.json.Decoder(ModelList)
-_anything = msgspec.json.Decoder()
+_completion = msgspec.json.Decoder(ChatCompletion).decode
+_models = msgspec.json.Decoder(ModelList).decode
+_anything = msgspec.json.Decoder().decode
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -70,7 +70,7 @@ def parse_completion(answer: Answer, secret: Secret) -> ChatCompletion:
 
     Raises ProtocolError if it is none, and the right ApiError if an error hides behind a good status.
     """
-    completion = _decoded(answer, _completion, "a chat completion", secret)
+    completion = decoded(answer, _completion, "a chat completion", secret)
     if not completion.choices:
         hidden = faults.error_in_event(answer.content, answer.request_id, secret)
         raise hidden or faults.not_expected(
@@ -82,18 +82,19 @@ def parse_completion(answer: Answer, secret: Secret) -> ChatCompletion:
 
 def parse_models(answer: Answer, secret: Secret) -> ModelList:
     """The list of models in `answer`. Raises ProtocolError if it is none."""
-    models = _decoded(answer, _models, "a list of models", secret)
+    models = decoded(answer, _models, "a list of models", secret)
     msgspec.structs.force_setattr(models, "request_id", answer.request_id)
     return models
 
 
 def parse_json(answer: Answer, secret: Secret) -> Any:
     """Whatever JSON `answer` holds, as plain values. Raises ProtocolError if it holds none."""
-    return _decoded(answer, _anything, "JSON", secret)
+    return decoded(answer, _anything, "JSON", secret)
 
 
-def _decoded(answer: Answer, decoder: msgspec.json.Decoder[T], wanted: str, secret: Secret) -> T:
+def decoded(answer: Answer, decode: Callable[[bytes], T], wanted: str, secret: Secret) -> T:
+    """The content as `decode` reads it, which may raise msgspec.DecodeError. Raises ProtocolError."""
     try:
-        return decoder.decode(answer.content)
+        return decode(answer.content)
     except _UNREADABLE as error:
         raise faults.not_expected(answer.headers, answer.content, wanted, error, secret) from None

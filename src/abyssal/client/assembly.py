@@ -1,7 +1,10 @@
-"""A whole completion out of the chunks of a streamed one. Pure: chunks in, a completion out."""
+"""A whole chat completion out of the chunks of a streamed one. Pure: chunks in, a completion out."""
 
 from __future__ import annotations
 
+import msgspec
+
+from abyssal.client.reading import StreamForm
 from abyssal.wire.chat import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -155,3 +158,8 @@ class CompletionAssembly:
             system_fingerprint=self._fingerprint,
             request_id=request_id,
         )
+
+
+CHAT_STREAM: StreamForm[ChatCompletionChunk, ChatCompletion] = StreamForm(
+    "chat completion chunk", msgspec.json.Decoder(ChatCompletionChunk).decode, CompletionAssembly
+)

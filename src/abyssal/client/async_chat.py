@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal, Unpack, overload
 
 from abyssal.client.answer import RawResponse, parse_completion, parse_models
+from abyssal.client.assembly import CHAT_STREAM
 from abyssal.client.async_calls import AsyncCaller
 from abyssal.client.async_stream import AsyncChatStream
-from abyssal.client.params import ChatParams
-from abyssal.client.timeout import Timeout
+from abyssal.client.params import CallOptions, ChatParams
 from abyssal.wire.chat import ChatCompletion, ModelList
 
 
@@ -50,7 +49,7 @@ class AsyncCompletions:
         caller = self._caller
         call = caller.core.chat(params, stream=bool(stream))
         if stream:
-            return AsyncChatStream(await caller.open(call), caller.core.secret)
+            return AsyncChatStream(caller, call, CHAT_STREAM, await caller.open(call))
         return parse_completion(await caller.send(call), caller.core.secret)
 
 
@@ -73,9 +72,7 @@ class AsyncModels:
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
 
-    async def list(
-        self, *, extra_headers: Mapping[str, str] | None = None, timeout: Timeout | float | None = None
-    ) -> ModelList:
+    async def list(self, **options: Unpack[CallOptions]) -> ModelList:
         """The models that the key may use. Raises as `chat.completions.create` does."""
         core = self._caller.core
-        return parse_models(await self._caller.send(core.models(extra_headers, timeout)), core.secret)
+        return parse_models(await self._caller.send(core.models(options)), core.secret)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
@@ -23,6 +24,7 @@ from abyssal.clock import Clock, SystemClock
 
 if TYPE_CHECKING:  # loaded when they are used
     from abyssal.client.async_session import AsyncSession
+    from abyssal.client.async_text import AsyncEmbeddings, AsyncText, AsyncTextCompletions
     from abyssal.client.tools.steps import ToolRun
 
 
@@ -75,6 +77,27 @@ class AsyncDeepSeekClient:
         self._caller = AsyncCaller(core, transport, _sleep)
         self.chat = AsyncChat(self._caller)
         self.models = AsyncModels(self._caller)
+
+    @cached_property
+    def completions(self) -> AsyncTextCompletions:
+        """Text completions, also with a suffix: `completions.create`."""
+        from abyssal.client.async_text import AsyncTextCompletions
+
+        return AsyncTextCompletions(self._caller)
+
+    @cached_property
+    def text(self) -> AsyncText:
+        """The platform's text routes: `text.generate` and `text.complete`."""
+        from abyssal.client.async_text import AsyncText
+
+        return AsyncText(self._caller)
+
+    @cached_property
+    def embeddings(self) -> AsyncEmbeddings:
+        """Texts as vectors: `embeddings.create`."""
+        from abyssal.client.async_text import AsyncEmbeddings
+
+        return AsyncEmbeddings(self._caller)
 
     @property
     def base_url(self) -> str:

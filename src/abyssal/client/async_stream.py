@@ -1,29 +1,35 @@
-"""A streamed completion, read by an asynchronous iterator."""
+"""Streamed completions, read by an asynchronous iterator."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self
 
-from abyssal.client.reading import StreamReader
-from abyssal.client.settings import Secret
+from abyssal.client.async_calls import AsyncCaller
+from abyssal.client.core import Call
+from abyssal.client.reading import C, StreamForm, StreamReader, W
 from abyssal.client.transport import AsyncStreamedAnswer
 from abyssal.wire.chat import ChatCompletion, ChatCompletionChunk
+from abyssal.wire.completions import TextCompletion
 from abyssal.wire.errors import LocalError
 
 
-class AsyncChatStream:
+class AsyncEventStream(Generic[C, W]):
     """The chunks of one answer, as they come, once. A context manager that closes the connection.
 
     Iterating raises the ApiError that the stream told of, ApiTimeoutError when nothing came for too long,
-    StreamInterruptedError when it was cut, ProtocolError when it is no chat stream.
+    StreamInterruptedError when it was cut, ProtocolError when it is no such stream.
     """
 
-    def __init__(self, answer: AsyncStreamedAnswer, secret: Secret) -> None:
+    def __init__(
+        self, caller: AsyncCaller, call: Call, form: StreamForm[C, W], answer: AsyncStreamedAnswer
+    ) -> None:
+        self._caller = caller
+        self._call = call
         self._answer = answer
-        self._reader = StreamReader(answer.headers, secret)
-        self._ready: Iterator[ChatCompletionChunk] = iter(())
+        self._reader = StreamReader(form, answer.headers, caller.core.secret)
+        self._ready: Iterator[C] = iter(())
         self._closed = False
 
     @property
@@ -40,11 +46,11 @@ class AsyncChatStream:
         """What the service calls this request, to be named when help is asked for."""
         return self._reader.request_id
 
-    def completion_so_far(self) -> ChatCompletion:
+    def completion_so_far(self) -> W:
         """The chunks that have come, put together; what has not come is missing."""
         return self._reader.completion()
 
-    async def get_final_completion(self) -> ChatCompletion:
+    async def get_final_completion(self) -> W:
         """Reads what is left; the whole completion, as a plain call would have given it.
 
         Raises as iterating does, and StreamInterruptedError when the stream was closed before its end.
@@ -58,10 +64,10 @@ class AsyncChatStream:
         self._closed = True
         await self._answer.aclose()
 
-    def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
+    def __aiter__(self) -> AsyncIterator[C]:
         return self
 
-    async def __anext__(self) -> ChatCompletionChunk:
+    async def __anext__(self) -> C:
         chunk = next(self._ready, None)
         return chunk if chunk is not None else await self._read_on()
 
@@ -73,7 +79,7 @@ class AsyncChatStream:
     ) -> None:
         await self.aclose()
 
-    async def _read_on(self) -> ChatCompletionChunk:
+    async def _read_on(self) -> C:
         reader = self._reader
         while not reader.ended and not self._closed:
             try:
@@ -94,3 +100,11 @@ class AsyncChatStream:
         if reader.failure is not None:
             raise reader.failure
         raise StopAsyncIteration
+
+
+class AsyncChatStream(AsyncEventStream[ChatCompletionChunk, ChatCompletion]):
+    """The chunks of a chat completion, as they come, once; see AsyncEventStream."""
+
+
+class AsyncTextStream(AsyncEventStream[TextCompletion, TextCompletion]):
+    """The chunks of a text completion, as they come, once; see AsyncEventStream."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from abyssal import __version__
 from abyssal.client import faults
 from abyssal.client.answer import Answer
-from abyssal.client.params import ChatParams, chat_body
+from abyssal.client.params import CallOptions, ChatParams, chat_body, check_call_options
 from abyssal.client.request import Endpoint, Request, checked_path, encode_body
 from abyssal.client.retry import Attempts, RetryBudget, RetryPolicy
+from abyssal.client.routes import CHAT, MODELS, Route, placed
 from abyssal.client.settings import BaseUrl
 from abyssal.client.timeout import Timeout, as_timeout
 from abyssal.clock import Clock
@@ -129,22 +130,33 @@ class ClientCore:
             "user-agent": f"abyssal/{__version__} python/{sys.version.split()[0]}",
             "accept": "application/json",
         }
-        posted = {**self._headers, "content-type": "application/json"}
-        self._chat = Endpoint("POST", self.base, "/chat/completions", posted)
-        # A stream is not asked for compressed: that would hold its events back.
-        streamed = {**posted, "accept": "text/event-stream", "accept-encoding": "identity"}
-        self._chat_stream = Endpoint("POST", self.base, "/chat/completions", streamed)
-        self._models = Endpoint("GET", self.base, "/models", self._headers)
+        self._endpoints: dict[tuple[Route, bool], Endpoint] = {}
 
     def chat(self, params: ChatParams, *, stream: bool) -> Call:
         """A chat completion. Raises TypeError or ConfigurationError for arguments that cannot be sent."""
-        body = encode_body(chat_body(params, stream=stream))
-        endpoint = self._chat_stream if stream else self._chat
-        return self._call(endpoint, body, params.get("extra_headers"), params.get("timeout"), streamed=stream)
+        return self.call(CHAT, chat_body(params, stream=stream), params, stream=stream)
 
-    def models(self, extra_headers: Mapping[str, str] | None, timeout: Timeout | float | None) -> Call:
-        """The list of models."""
-        return self._call(self._models, None, extra_headers, timeout)
+    def models(self, options: CallOptions) -> Call:
+        """The list of models. Raises TypeError for an argument that does not exist."""
+        check_call_options("list", options)
+        return self.call(MODELS, None, options)
+
+    def call(
+        self,
+        route: Route,
+        body: Mapping[str, object] | None,
+        options: Mapping[str, object],
+        *,
+        stream: bool = False,
+    ) -> Call:
+        """A call of `route` with `body` as JSON; `options` are looked through for those of `CallOptions`.
+
+        Raises ConfigurationError for what cannot be sent.
+        """
+        given = cast("CallOptions", options)
+        endpoint = self._endpoint(route, streamed=stream)
+        sent = None if body is None else encode_body(body)
+        return self._call(endpoint, sent, given.get("extra_headers"), given.get("timeout"), streamed=stream)
 
     def raw(
         self,
@@ -161,6 +173,19 @@ class ClientCore:
         endpoint = Endpoint(method.upper(), self.base, checked_path(path), headers)
         body = None if json is None else encode_body(json)
         return self._call(endpoint, body, extra_headers, timeout)
+
+    def _endpoint(self, route: Route, *, streamed: bool) -> Endpoint:
+        """Made when it is first used, then kept: a route's headers never change."""
+        endpoint = self._endpoints.get((route, streamed))
+        if endpoint is None:
+            headers = self._headers
+            if route.method == "POST":
+                headers = {**headers, "content-type": "application/json"}
+            if streamed:  # not compressed: that would hold its events back
+                headers = {**headers, "accept": "text/event-stream", "accept-encoding": "identity"}
+            endpoint = Endpoint(route.method, placed(self.base, route), route.path, headers)
+            self._endpoints[route, streamed] = endpoint
+        return endpoint
 
     def _call(
         self,

@@ -1,14 +1,16 @@
 """What may be asked of a chat completion: the arguments of `chat.completions.create`, each with its meaning.
 
+And how arguments become the body of a request, for this route and for the others.
+
 Source: DeepSeek API, "Create Chat Completion", and the platform's specification, section 2. Ranges are the
 service's to check: it knows which model allows what.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from difflib import get_close_matches
-from typing import Literal, Required, TypedDict
+from typing import Literal, Required, TypedDict, cast
 
 from abyssal.client.timeout import Timeout
 from abyssal.wire.chat import Message
@@ -30,8 +32,16 @@ class StreamOptions(TypedDict, total=False):
     include_usage: bool
 
 
-class ChatOptions(TypedDict, total=False):
-    """The arguments that sessions take too. What is left out, or None, is not sent: the service's default."""
+class CallOptions(TypedDict, total=False):
+    """Of one call, not of its request's body."""
+
+    extra_headers: Mapping[str, str] | None
+    timeout: Timeout | float | None
+    """Limits in seconds; a number limits reads and the whole of a plain call. None: the client's."""
+
+
+class SamplingOptions(CallOptions, total=False):
+    """What every call that makes text takes. What is left out, or None, is the service's default."""
 
     # Thinking.
     thinking: Thinking | None
@@ -39,10 +49,7 @@ class ChatOptions(TypedDict, total=False):
 
     # How much, and in which form.
     max_tokens: int | None
-    max_completion_tokens: int | None
     stop: str | Sequence[str] | None
-    response_format: Mapping[str, object] | None
-    """`{"type": "json_object"}`; the prompt must then contain the word json."""
     stream_options: StreamOptions | None
 
     # Chance.
@@ -52,8 +59,6 @@ class ChatOptions(TypedDict, total=False):
     frequency_penalty: float | None
     presence_penalty: float | None
     logit_bias: Mapping[str, float] | None
-    logprobs: bool | None
-    top_logprobs: int | None
 
     # Who asks, on whose behalf (isolates the context cache).
     user_id: str | None
@@ -69,12 +74,18 @@ class ChatOptions(TypedDict, total=False):
     cache: bool | Mapping[str, object] | None
     experiment: str | None
 
-    # Of this call, not of the request's body.
     extra_body: Mapping[str, object] | None
-    """Further fields, or others in place of the above."""
-    extra_headers: Mapping[str, str] | None
-    timeout: Timeout | float | None
-    """Limits in seconds; a number limits reads and the whole of a plain call. None: the client's."""
+    """Further fields of the body, or others in place of the above."""
+
+
+class ChatOptions(SamplingOptions, total=False):
+    """The arguments that sessions take too."""
+
+    max_completion_tokens: int | None
+    response_format: Mapping[str, object] | None
+    """`{"type": "json_object"}`; the prompt must then contain the word json."""
+    logprobs: bool | None
+    top_logprobs: int | None
 
 
 class ToolOptions(ChatOptions, total=False):
@@ -95,30 +106,53 @@ class ChatParams(ToolOptions, total=False):
     function_call: str | Mapping[str, object] | None
 
 
-_KNOWN = frozenset(ChatParams.__annotations__)
-_CALL_OPTIONS = ("extra_body", "extra_headers", "timeout")
+CALL_OPTIONS = frozenset({"extra_body", "extra_headers", "timeout"})
+"""The arguments that are no fields of a body."""
+
+_CALL = frozenset(CallOptions.__annotations__)
+_CHAT = frozenset(ChatParams.__annotations__)
 
 
 def chat_body(params: ChatParams, *, stream: bool) -> dict[str, object]:
     """The request's body. Raises TypeError for arguments that do not exist, and for missing ones."""
-    if not params.keys() <= _KNOWN:
-        name = next(name for name in params if name not in _KNOWN)
-        near = get_close_matches(name, _KNOWN, 1)
-        hint = (
-            f"did you mean {near[0]}?" if near else "fields that this SDK does not know go into extra_body."
-        )
-        raise TypeError(f"create() has no argument {name!r}; {hint}")
-    body: dict[str, object] = {name: value for name, value in params.items() if value is not None}
-    if "model" not in body or "messages" not in body:
-        missing = " and ".join(name for name in ("model", "messages") if name not in body)
-        raise TypeError(f"create() needs {missing}")
-    for name in _CALL_OPTIONS:
-        body.pop(name, None)
+    return request_body("create", params, _CHAT, ("model", "messages"), stream=stream)
+
+
+def check_call_options(method: str, options: CallOptions) -> None:
+    """Raises TypeError for an argument of `method` that is none of CallOptions."""
+    request_body(method, options, _CALL, ())
+
+
+def request_body(
+    method: str,
+    params: Mapping[str, object],
+    known: Set[str],
+    needed: Sequence[str],
+    *,
+    stream: bool = False,
+) -> dict[str, object]:
+    """The body that the arguments `params` of `method` mean; None is as if left out.
+
+    Raises TypeError for an argument that is not `known`, and for one that is `needed` and missing.
+    """
+    if not params.keys() <= known:
+        name = next(name for name in params if name not in known)
+        near = get_close_matches(name, known, 1)
+        hint = "fields that this SDK does not know go into extra_body."
+        hint = f"did you mean {near[0]}?" if near else hint if "extra_body" in known else "leave it out."
+        raise TypeError(f"{method}() has no argument {name!r}; {hint}")
+    body = {name: value for name, value in params.items() if value is not None}
+    missing = [name for name in needed if name not in body]
+    if missing:
+        raise TypeError(f"{method}() needs {' and '.join(missing)}")
     extra = params.get("extra_body")
+    for name in CALL_OPTIONS:
+        body.pop(name, None)
     if extra:
-        if "stream" in extra:
-            raise TypeError("extra_body cannot say stream; pass stream=True to create()")
-        body.update(extra)
+        fields = cast("Mapping[str, object]", extra)
+        if "stream" in fields:
+            raise TypeError(f"extra_body cannot say stream; pass stream=True to {method}()")
+        body.update(fields)
     if stream:
         body["stream"] = True
     return body

@@ -9,14 +9,13 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from abyssal.client import faults
-from abyssal.client.assembly import CompletionAssembly
 from abyssal.client.settings import Secret
-from abyssal.wire.chat import ChatCompletion, ChatCompletionChunk
 from abyssal.wire.errors import (
     AbyssalError,
     ApiError,
@@ -27,7 +26,34 @@ from abyssal.wire.errors import (
 )
 from abyssal.wire.sse import EventDecoder
 
-_decode_chunk = msgspec.json.Decoder(ChatCompletionChunk).decode
+
+class _Chunk(Protocol):
+    @property
+    def choices(self) -> Sequence[object]: ...
+
+
+C = TypeVar("C", bound=_Chunk)
+W = TypeVar("W")
+_Added = TypeVar("_Added", contravariant=True)
+_Whole = TypeVar("_Whole", covariant=True)
+
+
+class Assembly(Protocol[_Added, _Whole]):
+    """A whole out of chunks."""
+
+    @property
+    def finished(self) -> bool: ...
+    def add(self, chunk: _Added, /) -> None: ...
+    def completion(self, request_id: str | None = None) -> _Whole: ...
+
+
+class StreamForm(NamedTuple, Generic[C, W]):
+    """What a stream's events are, and what they amount to."""
+
+    name: str
+    decode: Callable[[bytes], C]
+    """Raises msgspec.DecodeError."""
+    assembly: Callable[[], Assembly[C, W]]
 
 
 def may_be_stream(status: int, headers: Mapping[str, str]) -> bool:
@@ -36,19 +62,20 @@ def may_be_stream(status: int, headers: Mapping[str, str]) -> bool:
     return 200 <= status < 300 and not kind.startswith(("application/json", "text/html"))
 
 
-class StreamReader:
+class StreamReader(Generic[C, W]):
     """Reads one streamed answer. `headers` are the answer's, `secret` is kept out of errors.
 
     `ended` turns true with the last event; `failure` is then what to raise, None after a good end.
     """
 
-    __slots__ = ("_assembly", "_decoder", "_headers", "_secret", "ended", "failure")
+    __slots__ = ("_assembly", "_decoder", "_form", "_headers", "_secret", "ended", "failure")
 
-    def __init__(self, headers: Mapping[str, str], secret: Secret) -> None:
+    def __init__(self, form: StreamForm[C, W], headers: Mapping[str, str], secret: Secret) -> None:
+        self._form = form
         self._headers = headers
         self._secret = secret
         self._decoder = EventDecoder()
-        self._assembly = CompletionAssembly()
+        self._assembly = form.assembly()
         self.ended = False
         self.failure: AbyssalError | None = None
 
@@ -56,14 +83,15 @@ class StreamReader:
     def request_id(self) -> str | None:
         return faults.request_id_of(self._headers)
 
-    def feed(self, data: bytes) -> list[ChatCompletionChunk]:
+    def feed(self, data: bytes) -> list[C]:
         """The chunks that end in `data`; b"" is the end of all bytes. Look at `ended` and `failure` then."""
-        chunks: list[ChatCompletionChunk] = []
+        chunks: list[C] = []
         if self.ended:
             return chunks
         if not data:
             self._feed_end()
         add = self._assembly.add
+        decode = self._form.decode
         try:
             for event in self._decoder.feed(data):
                 if event.type != "message":
@@ -74,7 +102,7 @@ class StreamReader:
                 if event.data == b"[DONE]":
                     self.ended = True
                     break
-                chunk = _decode_chunk(event.data)
+                chunk = decode(event.data)
                 if not chunk.choices and (error := self._told_error(event.data)) is not None:
                     self._fail(error)
                     break
@@ -84,9 +112,7 @@ class StreamReader:
             self._fail(error)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self._fail(
-                faults.OpenAICompatibilityError(
-                    f"An event of the stream is no chat completion chunk: {error}."
-                )
+                faults.OpenAICompatibilityError(f"An event of the stream is no {self._form.name}: {error}.")
             )
         return chunks
 
@@ -101,11 +127,11 @@ class StreamReader:
         """Nobody will read on: a signal or a cancellation came in between."""
         self._fail(_interrupted("reading it was interrupted"))
 
-    def completion(self) -> ChatCompletion:
+    def completion(self) -> W:
         """What has come so far, as one completion."""
         return self._assembly.completion(self.request_id)
 
-    def final_completion(self) -> ChatCompletion:
+    def final_completion(self) -> W:
         """The whole completion. Raises StreamInterruptedError when the end has not come."""
         if not self.ended:
             raise _interrupted("it was closed")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal, Unpack, overload
 
 from abyssal.client.answer import RawResponse, parse_completion, parse_models
-from abyssal.client.params import ChatParams
+from abyssal.client.assembly import CHAT_STREAM
+from abyssal.client.params import CallOptions, ChatParams
 from abyssal.client.sync_calls import Caller
 from abyssal.client.sync_stream import ChatStream
-from abyssal.client.timeout import Timeout
 from abyssal.wire.chat import ChatCompletion, ModelList
 
 
@@ -50,7 +49,7 @@ class Completions:
         caller = self._caller
         call = caller.core.chat(params, stream=bool(stream))
         if stream:
-            return ChatStream(caller.open(call), caller.core.secret)
+            return ChatStream(caller, call, CHAT_STREAM, caller.open(call))
         return parse_completion(caller.send(call), caller.core.secret)
 
 
@@ -72,9 +71,7 @@ class Models:
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
-    def list(
-        self, *, extra_headers: Mapping[str, str] | None = None, timeout: Timeout | float | None = None
-    ) -> ModelList:
+    def list(self, **options: Unpack[CallOptions]) -> ModelList:
         """The models that the key may use. Raises as `chat.completions.create` does."""
         core = self._caller.core
-        return parse_models(self._caller.send(core.models(extra_headers, timeout)), core.secret)
+        return parse_models(self._caller.send(core.models(options)), core.secret)

@@ -6,6 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
@@ -23,6 +24,7 @@ from abyssal.clock import Clock, SystemClock
 
 if TYPE_CHECKING:  # loaded when they are used
     from abyssal.client.sync_session import Session
+    from abyssal.client.sync_text import Embeddings, Text, TextCompletions
     from abyssal.client.tools.steps import ToolRun
 
 
@@ -74,6 +76,27 @@ class DeepSeekClient:
         self._caller = Caller(core, transport, _sleep)
         self.chat = Chat(self._caller)
         self.models = Models(self._caller)
+
+    @cached_property
+    def completions(self) -> TextCompletions:
+        """Text completions, also with a suffix: `completions.create`."""
+        from abyssal.client.sync_text import TextCompletions
+
+        return TextCompletions(self._caller)
+
+    @cached_property
+    def text(self) -> Text:
+        """The platform's text routes: `text.generate` and `text.complete`."""
+        from abyssal.client.sync_text import Text
+
+        return Text(self._caller)
+
+    @cached_property
+    def embeddings(self) -> Embeddings:
+        """Texts as vectors: `embeddings.create`."""
+        from abyssal.client.sync_text import Embeddings
+
+        return Embeddings(self._caller)
 
     @property
     def base_url(self) -> str:

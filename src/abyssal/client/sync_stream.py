@@ -1,29 +1,33 @@
-"""A streamed completion, read by a blocking iterator."""
+"""Streamed completions, read by a blocking iterator."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self
 
-from abyssal.client.reading import StreamReader
-from abyssal.client.settings import Secret
+from abyssal.client.core import Call
+from abyssal.client.reading import C, StreamForm, StreamReader, W
+from abyssal.client.sync_calls import Caller
 from abyssal.client.transport import StreamedAnswer
 from abyssal.wire.chat import ChatCompletion, ChatCompletionChunk
+from abyssal.wire.completions import TextCompletion
 from abyssal.wire.errors import LocalError
 
 
-class ChatStream:
+class EventStream(Generic[C, W]):
     """The chunks of one answer, as they come, once. A context manager that closes the connection.
 
     Iterating raises the ApiError that the stream told of, ApiTimeoutError when nothing came for too long,
-    StreamInterruptedError when it was cut, ProtocolError when it is no chat stream.
+    StreamInterruptedError when it was cut, ProtocolError when it is no such stream.
     """
 
-    def __init__(self, answer: StreamedAnswer, secret: Secret) -> None:
+    def __init__(self, caller: Caller, call: Call, form: StreamForm[C, W], answer: StreamedAnswer) -> None:
+        self._caller = caller
+        self._call = call
         self._answer = answer
-        self._reader = StreamReader(answer.headers, secret)
-        self._ready: Iterator[ChatCompletionChunk] = iter(())
+        self._reader = StreamReader(form, answer.headers, caller.core.secret)
+        self._ready: Iterator[C] = iter(())
         self._closed = False
 
     @property
@@ -40,11 +44,11 @@ class ChatStream:
         """What the service calls this request, to be named when help is asked for."""
         return self._reader.request_id
 
-    def completion_so_far(self) -> ChatCompletion:
+    def completion_so_far(self) -> W:
         """The chunks that have come, put together; what has not come is missing."""
         return self._reader.completion()
 
-    def get_final_completion(self) -> ChatCompletion:
+    def get_final_completion(self) -> W:
         """Reads what is left; the whole completion, as a plain call would have given it.
 
         Raises as iterating does, and StreamInterruptedError when the stream was closed before its end.
@@ -58,10 +62,10 @@ class ChatStream:
         self._closed = True
         self._answer.close()
 
-    def __iter__(self) -> Iterator[ChatCompletionChunk]:
+    def __iter__(self) -> Iterator[C]:
         return self
 
-    def __next__(self) -> ChatCompletionChunk:
+    def __next__(self) -> C:
         chunk = next(self._ready, None)
         return chunk if chunk is not None else self._read_on()
 
@@ -73,7 +77,7 @@ class ChatStream:
     ) -> None:
         self.close()
 
-    def _read_on(self) -> ChatCompletionChunk:
+    def _read_on(self) -> C:
         reader = self._reader
         while not reader.ended and not self._closed:
             try:
@@ -94,3 +98,11 @@ class ChatStream:
         if reader.failure is not None:
             raise reader.failure
         raise StopIteration
+
+
+class ChatStream(EventStream[ChatCompletionChunk, ChatCompletion]):
+    """The chunks of a chat completion, as they come, once; see EventStream."""
+
+
+class TextStream(EventStream[TextCompletion, TextCompletion]):
+    """The chunks of a text completion, as they come, once; see EventStream."""

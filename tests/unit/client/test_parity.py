@@ -14,6 +14,7 @@ from abyssal.client import (
     async_client,
     async_session,
     async_stream,
+    async_text,
     direct_async,
     direct_sync,
     pyreqwest_async,
@@ -23,6 +24,7 @@ from abyssal.client import (
     sync_client,
     sync_session,
     sync_stream,
+    sync_text,
     transport,
 )
 
@@ -32,7 +34,11 @@ PAIRS = [
     (sync_chat.Completions, async_chat.AsyncCompletions),
     (sync_chat.RawCompletions, async_chat.AsyncRawCompletions),
     (sync_chat.Models, async_chat.AsyncModels),
-    (sync_stream.ChatStream, async_stream.AsyncChatStream),
+    (sync_text.TextCompletions, async_text.AsyncTextCompletions),
+    (sync_text.RawTextCompletions, async_text.AsyncRawTextCompletions),
+    (sync_text.Text, async_text.AsyncText),
+    (sync_text.Embeddings, async_text.AsyncEmbeddings),
+    (sync_stream.EventStream, async_stream.AsyncEventStream),
     (sync_session.Session, async_session.AsyncSession),
     (sync_session.SessionStream, async_session.AsyncSessionStream),
     (sync_calls.Caller, async_calls.AsyncCaller),
@@ -42,7 +48,7 @@ PAIRS = [
     (transport.StreamedAnswer, transport.AsyncStreamedAnswer),
 ]
 WAITING = {"create", "list", "request", "close", "send", "open", "read", "get_final_completion"}
-WAITING |= {"send_message", "reply", "run_tools"}
+WAITING |= {"send_message", "reply", "run_tools", "generate", "complete"}
 
 
 def sync_words(text: str) -> str:
@@ -89,6 +95,9 @@ def test_same_words(blocking: type, asynchronous: type) -> None:
     ("blocking", "asynchronous"),
     [
         (sync_chat.Completions.create, async_chat.AsyncCompletions.create),
+        (sync_text.TextCompletions.create, async_text.AsyncTextCompletions.create),
+        (sync_text.Text.generate, async_text.AsyncText.generate),
+        (sync_text.Text.complete, async_text.AsyncText.complete),
         (sync_session.Session.send_message, async_session.AsyncSession.send_message),
     ],
 )

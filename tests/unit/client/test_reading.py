@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from abyssal.client.assembly import CHAT_STREAM
 from abyssal.client.reading import StreamReader, may_be_stream
 from abyssal.client.settings import Secret
-from abyssal.wire.chat import ChatCompletion
+from abyssal.wire.chat import ChatCompletion, ChatCompletionChunk
 from abyssal.wire.errors import (
     AbyssalError,
     ApiConnectionError,
@@ -32,8 +33,8 @@ from .raw_server import DONE, chunk
 HEADERS = {"x-request-id": "req-7"}
 
 
-def opened() -> StreamReader:
-    return StreamReader(HEADERS, Secret("sk-secret-key"))
+def opened() -> StreamReader[ChatCompletionChunk, ChatCompletion]:
+    return StreamReader(CHAT_STREAM, HEADERS, Secret("sk-secret-key"))
 
 
 def event(value: Any, kind: bytes = b"") -> bytes:

@@ -1,0 +1,41 @@
+"""Where each kind of call goes, below whatever base URL was given.
+
+Rules:
+ 1. Most routes follow the base URL: with `https://host/v1`, `/models` is `https://host/v1/models`.
+ 2. Routes that services have below `/v1` alone go there too when the base URL has no path.
+ 3. `/beta` stands beside `/v1` (DeepSeek API, "FIM Completion"): the base URL's `/v1` gives way to it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from abyssal.client.settings import BaseUrl
+
+
+class Route(NamedTuple):
+    """One route; `below` names the rule by which its `path` is placed."""
+
+    method: str
+    path: str
+    below: Literal["base", "v1", "beta"] = "v1"
+
+
+CHAT = Route("POST", "/chat/completions", "base")
+MODELS = Route("GET", "/models", "base")
+COMPLETIONS = Route("POST", "/completions")
+BETA_COMPLETIONS = Route("POST", "/completions", "beta")
+TEXT_GENERATE = Route("POST", "/text/generate")
+TEXT_COMPLETION = Route("POST", "/text/completion")
+EMBEDDINGS = Route("POST", "/embeddings")
+
+
+def placed(base: BaseUrl, route: Route) -> BaseUrl:
+    """The base URL that `route.path` is to be put behind."""
+    if route.below == "v1" and not base.path:
+        return msgspec.structs.replace(base, path="/v1")
+    if route.below == "beta" and not base.path.endswith("/beta"):
+        return msgspec.structs.replace(base, path=f"{base.path.removesuffix('/v1')}/beta")
+    return base
