@@ -14,10 +14,10 @@ from abyssal.wire.chat import Answer, Usage
 class TextLogprobs(Answer, frozen=True):
     """Log probabilities of a text's tokens, side by side; `text_offset` counts characters of the text."""
 
-    tokens: list[str] = field(default_factory=list)
-    token_logprobs: list[float | None] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list[str])
+    token_logprobs: list[float | None] = field(default_factory=list[float | None])
     top_logprobs: list[dict[str, float] | None] | None = None
-    text_offset: list[int] = field(default_factory=list)
+    text_offset: list[int] = field(default_factory=list[int])
 
 
 class TextChoice(Answer, frozen=True):
@@ -33,10 +33,10 @@ class TextChoice(Answer, frozen=True):
 class TextCompletion(Answer, frozen=True):
     """A whole completion, or one event of a streamed one: the two have the same fields.
 
-    `conversation_id` is there where the service keeps the turns. `request_id` comes from the answer's headers.
+    `conversation_id` is there where the service keeps the turns; `request_id` is of the answer's headers.
     """
 
-    choices: list[TextChoice] = field(default_factory=list)
+    choices: list[TextChoice] = field(default_factory=list[TextChoice])
     id: str = ""
     object: str = field(default_factory=lambda: "text_completion")
     created: int = 0
