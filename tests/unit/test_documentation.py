@@ -39,6 +39,7 @@ TABLES: dict[str, Any] = {
     '### `kind = "engine"`': config.EngineUpstream,
     '### `kind = "deepseek"`': config.DeepSeekUpstream,
     '### `kind = "openai"`': config.OpenAIUpstream,
+    "### `repairs`": config.Repairs,
     "## `[[models]]`": config.Model,
     "### `targets`": config.Target,
 }

@@ -19,6 +19,8 @@ from abyssal.config.types import (
     LimitsConfig,
     MasterKeySource,
     Model,
+    OpenAIUpstream,
+    Repairs,
     Secret,
     ServerConfig,
     StoresConfig,
@@ -26,6 +28,7 @@ from abyssal.config.types import (
     Upstream,
 )
 from abyssal.config.values import as_secret, check_base_url, check_ca_file, check_networks, parse_listen
+from abyssal.wire.chat_request import ChatRequest
 from abyssal.wire.errors import ConfigurationError
 
 _SECRETS = frozenset({"api_key", "database_url", "redis_url"})
@@ -97,6 +100,8 @@ def _upstream(item: Any, where: str, environ: Mapping[str, str]) -> Upstream:
         raise ConfigurationError(f"{where}.kind: {said}; one of {', '.join(kinds)} is needed{hint}")
     upstream: Upstream = _convert(item, kinds[kind], where, environ)
     if not isinstance(upstream, EngineUpstream):
+        for name in upstream.ignores if isinstance(upstream, OpenAIUpstream) else ():
+            _known({name: None}, list(ChatRequest.__struct_fields__), f"{where}.ignores")
         check_base_url(upstream.base_url, f"{where}.base_url")
         if upstream.ca_file:
             check_ca_file(upstream.ca_file, f"{where}.ca_file")
@@ -118,7 +123,7 @@ def _convert(item: Any, cls: type[Any], where: str, environ: Mapping[str, str]) 
         deeper = path.removesuffix("`")
         unknown = re.search(r"unknown field `([^`]+)`", problem)
         if unknown:
-            inner = {".targets": Target, ".master_key": MasterKeySource}
+            inner = {".targets": Target, ".master_key": MasterKeySource, ".repairs": Repairs}
             known = _fields(next((inner[name] for name in inner if name in deeper), cls))
             _known({unknown[1]: None}, known, where + deeper)
         if "missing required field" in problem:

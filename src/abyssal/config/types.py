@@ -97,6 +97,14 @@ class LimitsConfig(_Table, frozen=True, kw_only=True):
     concurrency_per_key: Count = 2500
 
 
+class Repairs(_Table, frozen=True, kw_only=True):
+    """What is repaired of an upstream's calls; None is as its kind has it. See docs/repairs.md."""
+
+    reasoning_content: bool | None = None
+    thinking_tool_choice: bool | None = None
+    error_label: bool | None = None
+
+
 class EngineUpstream(_Table, frozen=True, kw_only=True, tag_field="kind", tag="engine"):
     """A model that the embedded engine runs. `context`: tokens per slot. `threads`: 0 suits the machine."""
 
@@ -109,6 +117,7 @@ class EngineUpstream(_Table, frozen=True, kw_only=True, tag_field="kind", tag="e
     zone: str = ""
     first_byte_timeout: Seconds = 600.0
     idle_timeout: Seconds = 120.0
+    repairs: Repairs = Repairs()
 
 
 class _HttpUpstream(_Table, frozen=True, kw_only=True):
@@ -119,6 +128,7 @@ class _HttpUpstream(_Table, frozen=True, kw_only=True):
     connect_timeout: Seconds = 5.0
     first_byte_timeout: Seconds = 600.0
     idle_timeout: Seconds = 120.0
+    repairs: Repairs = Repairs()
 
 
 class DeepSeekUpstream(_HttpUpstream, frozen=True, kw_only=True, tag_field="kind", tag="deepseek"):
@@ -128,9 +138,10 @@ class DeepSeekUpstream(_HttpUpstream, frozen=True, kw_only=True, tag_field="kind
 
 
 class OpenAIUpstream(_HttpUpstream, frozen=True, kw_only=True, tag_field="kind", tag="openai"):
-    """Any OpenAI-compatible server: vLLM, SGLang, Ollama, ..."""
+    """Any OpenAI-compatible server: vLLM, SGLang, Ollama, ... `ignores`: parameters without effect there."""
 
     base_url: str
+    ignores: tuple[str, ...] = ()
 
 
 Upstream = EngineUpstream | DeepSeekUpstream | OpenAIUpstream

@@ -40,6 +40,8 @@ from abyssal.gateway.pipeline import Pipeline
 from abyssal.gateway.recall.nothing import RemembersNothing
 from abyssal.gateway.relay.backstage import Backstage
 from abyssal.gateway.relay.call import RelayContext
+from abyssal.gateway.repairs.mending import Mend
+from abyssal.gateway.repairs.reasoning_memory import ReasoningMemory
 from abyssal.gateway.routes import Handler, call_routes, sockets
 from abyssal.gateway.routing.table import ModelTable
 from abyssal.gateway.upstreams.build import build_upstream
@@ -90,6 +92,7 @@ class Gateway:
             compose=ComposesNothing(),
             recall=RemembersNothing(),
             route=table,
+            mend=Mend(ReasoningMemory(loop.time)),
             ledger=ledger,
         )
         self.pipeline.bind(

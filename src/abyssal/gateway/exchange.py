@@ -85,6 +85,25 @@ class Native(NamedTuple):
     only: str
 
 
+class StreamFilter(Protocol):
+    """Repairs a stream: whole events in, whole events out."""
+
+    def feed(self, events: bytes) -> bytes: ...
+    def end(self) -> bytes: ...
+
+
+class Mending(Protocol):
+    """What is repaired of a call's answer (`repairs.mending`)."""
+
+    def answer(self, body: bytes) -> bytes:
+        """A whole answer, JSON."""
+        ...
+
+    def stream_filter(self, first: StreamFilter | None) -> StreamFilter | None:
+        """What repairs a stream, behind `first`."""
+        ...
+
+
 class RequestHead:
     """What a head said. Made while it is read; unchanged from then on, but for `proven`.
 
@@ -159,9 +178,11 @@ class Exchange:
         "first_byte_at",
         "head",
         "id",
+        "mending",
         "native",
         "principal",
         "relayed_events",
+        "repairs",
         "request",
         "route",
         "scope",
@@ -190,6 +211,9 @@ class Exchange:
         self.route: UpstreamRoute = "chat"
         self.upstream_model = ""
         self.upstream_name = ""
+        # mend
+        self.repairs: tuple[str, ...] = ()  # what was repaired, as `x-abyssal-repairs` names it
+        self.mending: Mending | None = None
         # relay
         self.call: Call | None = None
         self.first_byte_at = 0.0

@@ -1,6 +1,6 @@
 """Everything that happens to a chat call, in order. Read it from top to bottom.
 
-    authenticate → permit → admit → compose → recall → route → relay → settle
+    authenticate → permit → admit → compose → recall → route → mend → relay → settle
 
 A stage answers at once or raises the ApiError that the client is told. Three take time: `authenticate`, when
 a nonce is asked for elsewhere, `compose`, when the request names what the platform keeps (a conversation, a
@@ -19,7 +19,7 @@ from abyssal.gateway.dialects.translation import Translated
 from abyssal.gateway.exchange import Exchange, Native
 from abyssal.gateway.relay.call import RelayCall, RelayContext
 from abyssal.gateway.relay.heads import error_lines
-from abyssal.gateway.upstreams.upstream import Upstream
+from abyssal.gateway.upstreams.upstream import Profile, Upstream
 from abyssal.stores.journal import JournalFullError
 from abyssal.wire.chat_request import parse_chat_request
 from abyssal.wire.errors import ApiError, InternalServerError, UnsupportedMediaTypeError
@@ -52,6 +52,10 @@ class Route(Protocol):
     def route(self, exchange: Exchange) -> Upstream: ...
 
 
+class Mend(Protocol):
+    def mend(self, exchange: Exchange, profile: Profile) -> None: ...
+
+
 class Ledger(Protocol):
     def open(self, exchange: Exchange, upstream: str) -> None: ...
     def settle(self, exchange: Exchange) -> None: ...
@@ -70,6 +74,7 @@ class Pipeline:
         compose: Compose,
         recall: Recall,
         route: Route,
+        mend: Mend,
         ledger: Ledger,
     ) -> None:
         self._authenticate = authenticate.authenticate
@@ -78,6 +83,7 @@ class Pipeline:
         self._compose = compose.compose
         self._recall = recall.recall
         self._route = route.route
+        self._mend = mend.mend
         self._ledger = ledger
         self._relay: RelayContext | None = None
 
@@ -182,6 +188,7 @@ class Pipeline:
             upstream = self._route(exchange)
             if exchange.native is not None:
                 upstream.choose_form(exchange, exchange.native)
+            self._mend(exchange, upstream.profile)
             upstream.check(exchange)
             self._ledger.open(exchange, upstream.name)
         except ApiError as error:

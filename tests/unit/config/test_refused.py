@@ -28,6 +28,16 @@ CASES: list[tuple[str, str, str]] = [
         '"upstream"',
     ),
     ("base_url = 1", "base_url:", "known here: server, limits"),
+    (
+        UP + "repairs = { error_lable = false }",
+        "upstreams[0].repairs.error_lable:",
+        'did you mean "error_label"',
+    ),
+    (UP + "repairs = { zzz = false }", "upstreams[0].repairs.zzz:", "known here: reasoning_content"),
+    (UP + "repairs = { error_label = 'no' }", "upstreams[0].repairs.error_label:", "expected `bool | null`"),
+    (UP + "repairs = true", "upstreams[0].repairs:", "object"),
+    (UP + 'ignores = ["sed"]', "upstreams[0].ignores.sed:", 'did you mean "seed"'),
+    (UP + 'ignores = "seed"', "upstreams[0].ignores:", "array"),
     # wrong types
     ("server = 5", "server:", "object"),
     ("[[server]]", "server:", "object"),

@@ -234,8 +234,11 @@ class RelayCall:
         body = held[0] if len(held) == 1 else b"".join(held)
         name = self._upstream.name
         if self._status != 200:
-            status, lines, body, code = heads.error_answer(self._status, self._headers, body, name)
-            self._answer(status, lines, body, code)
+            relabel = "error_label" in self._upstream.profile.repairs
+            error = heads.error_answer(self._status, self._headers, body, name, relabel=relabel)
+            if error.relabelled:
+                exchange.repairs += ("error_label",)
+            self._answer(error.status, error.lines, error.body, error.code)
             return
         lines = heads.forwarded(self._headers)
         if b"content-encoding:" not in lines:
@@ -246,6 +249,8 @@ class RelayCall:
                 self._fail(UpstreamBrokenError(message, code="upstream_garbage"))
                 return
             body = self._upstream.repair_answer(body)
+            if exchange.mending is not None:
+                body = exchange.mending.answer(body)
         self._answer(200, lines, body, "")
 
     def _answer(self, status: int, lines: bytes, body: bytes, code: str) -> None:
@@ -253,7 +258,7 @@ class RelayCall:
         self._close()
         client = self._exchange.client
         if self._stream is None:
-            client.answer(status, lines, body)
+            client.answer(status, lines + heads.repairs_line(self._exchange.repairs), body)
         else:  # a comment has begun the stream: the answer follows as an event
             client.send(b"data: %b\n\n" % b" ".join(body.splitlines()))
             client.finish()
@@ -279,7 +284,8 @@ class RelayCall:
         if already_passing:
             client.abort()
         else:
-            client.answer(error.status_code, heads.error_lines(error), error.as_json())
+            lines = heads.error_lines(error) + heads.repairs_line(self._exchange.repairs)
+            client.answer(error.status_code, lines, error.as_json())
 
     def _pass_on(self) -> None:
         if self._status != 200:
@@ -289,15 +295,21 @@ class RelayCall:
             self._fail(UpstreamBrokenError("The upstream's answer is too large.", code="upstream_garbage"))
             return
         length = next((int(value) for name, value in self._headers if name == b"content-length"), None)
-        self._exchange.client.begin(self._status, heads.forwarded(self._headers), length)
+        lines = heads.forwarded(self._headers) + heads.repairs_line(self._exchange.repairs)
+        self._exchange.client.begin(self._status, lines, length)
         self._state = _PASSING
         self._tail = AnswerTail()
         self._tail.take(b"".join(self._held))
         self._out, self._held = self._held, []
 
     def _begin_stream(self) -> None:
-        self._stream = EventStream(self._upstream.stream_filter())
-        self._exchange.client.begin(200, heads.stream_lines(self._headers), None)
+        exchange = self._exchange
+        stream_filter = self._upstream.stream_filter()
+        if exchange.mending is not None:
+            stream_filter = exchange.mending.stream_filter(stream_filter)
+        self._stream = EventStream(stream_filter)
+        lines = heads.stream_lines(self._headers) + heads.repairs_line(exchange.repairs)
+        exchange.client.begin(200, lines, None)
 
     def _finish_stream(self) -> None:
         assert self._stream is not None

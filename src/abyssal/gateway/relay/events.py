@@ -11,7 +11,7 @@ from enum import Enum
 
 import msgspec
 
-from abyssal.gateway.upstreams.upstream import StreamFilter
+from abyssal.gateway.exchange import StreamFilter
 from abyssal.wire.official_stream import whole_events
 from abyssal.wire.usage import TokenUsage, usage_of_events
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from abyssal.wire.errors import ApiError, UpstreamBrokenError, error_for_status
@@ -39,6 +41,11 @@ def stream_lines(headers: list[tuple[bytes, bytes]]) -> bytes:
     return _EVENT_STREAM + forwarded([pair for pair in headers if pair[0] not in mine])
 
 
+def repairs_line(names: tuple[str, ...]) -> bytes:
+    """The header line that tells what was repaired, b"" for nothing."""
+    return b"x-abyssal-repairs: %b\r\n" % ", ".join(names).encode() if names else b""
+
+
 def error_lines(error: ApiError) -> bytes:
     """The header lines of an error of our own; `Retry-After` in whole seconds (RFC 9110 §10.2.3).
 
@@ -49,10 +56,20 @@ def error_lines(error: ApiError) -> bytes:
     return _JSON + b"retry-after: %d\r\n" % max(1, round(error.retry_after))
 
 
+class ErrorAnswer(NamedTuple):
+    """An upstream's error as the client gets it. `relabelled`: what came as something else is called JSON."""
+
+    status: int
+    lines: bytes
+    body: bytes
+    code: str
+    relabelled: bool = False
+
+
 def error_answer(
-    status: int, headers: list[tuple[bytes, bytes]], body: bytes, upstream: str
-) -> tuple[int, bytes, bytes, str]:
-    """An upstream's error as (status, header lines, body, code): an error object labelled as JSON.
+    status: int, headers: list[tuple[bytes, bytes]], body: bytes, upstream: str, *, relabel: bool = True
+) -> ErrorAnswer:
+    """An upstream's error: an error object labelled as JSON; without `relabel` labelled as it came.
 
     A refusal of the platform's own credential becomes a 502: the client's key is not at fault, and the
     upstream's sentence may show a part of the operator's.
@@ -63,19 +80,21 @@ def error_answer(
             f'The upstream "{upstream}" {what}; the operator must check its entry in the configuration.',
             code="upstream_misconfigured",
         )
-        return error.status_code, _JSON, error.as_json(), str(error.code)
+        return ErrorAnswer(error.status_code, _JSON, error.as_json(), str(error.code))
     kept = [pair for pair in headers if pair[0] != b"content-type"]
-    lines = _JSON + forwarded(kept)
     try:
         found = _object.decode(body)
     except msgspec.DecodeError:
         found = {}
     if "error" in found and bytes(found["error"]).lstrip()[:1] == b"{":
-        return status, lines, body.strip(), _code_of(bytes(found["error"])) or f"upstream_{status}"
+        mislabelled = not any(b"json" in value.lower() for name, value in headers if name == b"content-type")
+        lines = _JSON + forwarded(kept) if relabel or not mislabelled else forwarded(headers)
+        code = _code_of(bytes(found["error"])) or f"upstream_{status}"
+        return ErrorAnswer(status, lines, body.strip(), code, mislabelled and relabel)
     text = " ".join(body[:300].decode(errors="replace").split()) or "no explanation"
     wrapped = error_for_status(status)(f'The upstream "{upstream}" answered {status}: {text}')
     lines = _JSON + forwarded([pair for pair in kept if pair[0] != b"content-encoding"])
-    return status, lines, wrapped.as_json(), str(wrapped.code)
+    return ErrorAnswer(status, lines, wrapped.as_json(), str(wrapped.code))
 
 
 def _code_of(error: bytes) -> str:

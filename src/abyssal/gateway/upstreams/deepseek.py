@@ -6,18 +6,37 @@ Its beta routes lie beside `/v1`, not below it, whichever of the two the base UR
 from __future__ import annotations
 
 from abyssal.config import DeepSeekUpstream
-from abyssal.gateway.upstreams.upstream import Upstream, address_of
+from abyssal.gateway.upstreams.upstream import Profile, Upstream, address_of
 
 
 class DeepSeek(Upstream):
     """See the module."""
+
+    profile = Profile(
+        # Its documentation says of the penalties that they have no effect, and of the others nothing.
+        ignored=frozenset(
+            {
+                "frequency_penalty",
+                "presence_penalty",
+                "n",
+                "seed",
+                "logit_bias",
+                "user",
+                "parallel_tool_calls",
+                "max_completion_tokens",
+            }
+        ),
+        ignored_thinking=frozenset({"temperature", "top_p"}),
+        ignores_unknown=True,
+        repairs=frozenset({"reasoning_content", "thinking_tool_choice", "error_label"}),
+    )
 
 
 def build(config: DeepSeekUpstream) -> Upstream:
     """The upstream that `config` describes."""
     address, base_path = address_of(config.base_url, ca_file=config.ca_file)
     beta = base_path.removesuffix("/v1").removesuffix("/beta") + "/beta"
-    return DeepSeek(
+    upstream = DeepSeek(
         config.name,
         address,
         base_path=base_path,
@@ -27,3 +46,5 @@ def build(config: DeepSeekUpstream) -> Upstream:
         connect_timeout=config.connect_timeout,
         routes={"beta chat": f"{beta}/chat/completions", "completions": f"{beta}/completions"},
     )
+    upstream.profile = upstream.profile.with_repairs(config.repairs)
+    return upstream

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 
 from abyssal.config import EngineUpstream
-from abyssal.gateway.exchange import Exchange, Native
+from abyssal.gateway.exchange import Exchange, Native, StreamFilter
 from abyssal.gateway.upstreams.engine_infill import InfillTokens, check_infill, infill_body
 from abyssal.gateway.upstreams.engine_request import check_for_engine, engine_body
 from abyssal.gateway.upstreams.pool import Address
-from abyssal.gateway.upstreams.upstream import Profile, StreamFilter, Upstream
+from abyssal.gateway.upstreams.upstream import Profile, Upstream
 from abyssal.wire.official_stream import UsageFolder
 from abyssal.wire.usage import TokenUsage
 
@@ -33,7 +33,13 @@ _encode = msgspec.json.Encoder().encode
 class Engine(Upstream):
     """See the module. `fingerprint` is what answers carry as `system_fingerprint`, "" to leave it."""
 
-    profile = Profile(asks_usage=True, usage_chunk=True)
+    profile = Profile(
+        asks_usage=True,
+        usage_chunk=True,
+        ignored=frozenset({"user", "user_id"}),
+        ignores_unknown=True,  # rule 1 of `engine_request`
+        repairs=frozenset({"error_label"}),
+    )
     fingerprint = ""
 
     context = 0  # tokens per slot
@@ -130,5 +136,6 @@ def build(
     engine.fingerprint = fingerprint
     engine.context = config.context
     engine.infill = infill
+    engine.profile = engine.profile.with_repairs(config.repairs)
     engine.available = False  # until the supervisor says so
     return engine

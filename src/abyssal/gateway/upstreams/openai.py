@@ -6,6 +6,8 @@ sends it.
 
 from __future__ import annotations
 
+import msgspec
+
 from abyssal.config import OpenAIUpstream
 from abyssal.gateway.upstreams.upstream import Profile, Upstream, address_of
 
@@ -13,13 +15,13 @@ from abyssal.gateway.upstreams.upstream import Profile, Upstream, address_of
 class OpenAICompatible(Upstream):
     """See the module."""
 
-    profile = Profile(asks_usage=True, usage_chunk=True)
+    profile = Profile(asks_usage=True, usage_chunk=True, repairs=frozenset({"error_label"}))
 
 
 def build(config: OpenAIUpstream) -> Upstream:
     """The upstream that `config` describes."""
     address, base_path = address_of(config.base_url, ca_file=config.ca_file)
-    return OpenAICompatible(
+    upstream = OpenAICompatible(
         config.name,
         address,
         base_path=base_path,
@@ -29,3 +31,6 @@ def build(config: OpenAIUpstream) -> Upstream:
         connect_timeout=config.connect_timeout,
         routes={"completions": f"{base_path}/completions"},
     )
+    profile = upstream.profile.with_repairs(config.repairs)
+    upstream.profile = msgspec.structs.replace(profile, ignored=frozenset(config.ignores))
+    return upstream

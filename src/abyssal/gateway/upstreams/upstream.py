@@ -6,12 +6,13 @@ Its protocol is an upstream kind (a file each in this folder); a server's peculi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 
-from abyssal.gateway.exchange import Exchange, Native, UpstreamRoute
+from abyssal.config import Repairs
+from abyssal.gateway.exchange import Exchange, Native, StreamFilter, UpstreamRoute
+from abyssal.gateway.repairs.switches import Repair, switched
 from abyssal.gateway.upstreams.pool import Address, ConnectionPool
 from abyssal.wire.errors import BadRequestError
 from abyssal.wire.guard import replace_string, with_fields
@@ -33,13 +34,14 @@ class Profile(msgspec.Struct, frozen=True):
 
     asks_usage: bool = False  # streams report usage only when `include_usage` is set
     usage_chunk: bool = False  # ... and then in a chunk of its own, after the finishing one
+    ignored: frozenset[str] = frozenset()  # parameters that it takes in silence and without effect
+    ignored_thinking: frozenset[str] = frozenset()  # ... that are without effect while it thinks
+    ignores_unknown: bool = False  # so is whatever `ChatRequest` does not know
+    repairs: frozenset[Repair] = frozenset()  # that are switched on, see `abyssal.gateway.repairs`
 
-
-class StreamFilter(Protocol):
-    """Repairs a stream: whole events in, whole events out."""
-
-    def feed(self, events: bytes) -> bytes: ...
-    def end(self) -> bytes: ...
+    def with_repairs(self, chosen: Repairs) -> Profile:
+        """The same with what a configuration switches."""
+        return msgspec.structs.replace(self, repairs=switched(self.repairs, chosen))
 
 
 class Upstream:

@@ -1,0 +1,147 @@
+"""The stage *mend*: which repairs a call gets, from its decoded request and its upstream's profile.
+
+1. What the request needs is repaired here, before its upstream is asked; what the answer may need is put
+   into `exchange.mending`, which the relay holds every answer against.
+2. A call that needs nothing costs a few comparisons: nothing is decoded that is not repaired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from abyssal.gateway.exchange import Exchange, StreamFilter
+from abyssal.gateway.repairs.reasoning_content import Learner, put_back
+from abyssal.gateway.repairs.reasoning_memory import ReasoningMemory
+from abyssal.gateway.repairs.strictness import check_ignored, wants_strictness
+from abyssal.gateway.repairs.thinking_tool_choice import forces_a_call, without_thinking
+from abyssal.gateway.upstreams.upstream import Profile
+from abyssal.wire.chat_request import ChatRequest, parse_chat_request
+
+_top_level = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_messages = msgspec.json.Decoder(list[msgspec.Raw])
+_encode = msgspec.json.Encoder().encode
+
+
+class Mender(StreamFilter, Protocol):
+    """Repairs one answer, whole or streamed."""
+
+    def answer(self, body: bytes) -> bytes: ...
+
+
+class Mending:
+    """What is repaired of a call's answer; each of `menders` makes what repairs one, the first first."""
+
+    def __init__(self, menders: Sequence[Callable[[], Mender]]) -> None:
+        self._menders = menders
+
+    def answer(self, body: bytes) -> bytes:
+        """A whole answer, repaired."""
+        for mender in self._menders:
+            body = mender().answer(body)
+        return body
+
+    def stream_filter(self, first: StreamFilter | None) -> StreamFilter | None:
+        """What repairs a stream; `first` is what makes the upstream's official."""
+        filters: list[StreamFilter] = [mender() for mender in self._menders]
+        if first is not None:
+            filters.insert(0, first)
+        return filters[0] if len(filters) == 1 else _Chain(filters)
+
+
+class _Chain:
+    """Filters, one behind the other."""
+
+    __slots__ = ("_filters",)
+
+    def __init__(self, filters: Sequence[StreamFilter]) -> None:
+        self._filters = filters
+
+    def feed(self, events: bytes) -> bytes:
+        for one in self._filters:
+            if events:
+                events = one.feed(events)
+        return events
+
+    def end(self) -> bytes:
+        rest = b""
+        for one in self._filters:
+            rest = (one.feed(rest) if rest else b"") + one.end()
+        return rest
+
+
+class Mend:
+    """See the module. `memory` is the worker's."""
+
+    def __init__(self, memory: ReasoningMemory) -> None:
+        self._memory = memory
+
+    def mend(self, exchange: Exchange, profile: Profile) -> None:
+        """Repair the request of `exchange`, and set what its answer is to be repaired with."""
+        request = exchange.request
+        assert request is not None
+        if exchange.head.asks is not None and wants_strictness(exchange.head):
+            check_ignored(request, exchange.body, profile)
+        if request.tools is None or exchange.native is not None:
+            return
+        draft = _Draft(exchange, request)
+        repairs = profile.repairs
+        menders: list[Callable[[], Mender]] = []
+        if "thinking_tool_choice" in repairs and forces_a_call(request):
+            without_thinking(draft.fields)
+            draft.repaired("thinking_tool_choice")
+        elif "reasoning_content" in repairs and (
+            request.thinking is None or request.thinking.type == "enabled"
+        ):
+            assert exchange.principal is not None
+            memory, tenant = self._memory, exchange.principal.credential.project.id
+            if put_back(draft.messages, lambda digest: memory.recall(tenant, digest)):
+                draft.repaired("reasoning_content")
+            menders.append(lambda: Learner(lambda digest, text: memory.remember(tenant, digest, text)))
+        draft.finish()
+        if menders:
+            exchange.mending = Mending(menders)
+
+
+class _Draft:
+    """A request while it is repaired."""
+
+    __slots__ = ("_exchange", "_fields", "_messages", "_names", "request")
+
+    def __init__(self, exchange: Exchange, request: ChatRequest) -> None:
+        self._exchange = exchange
+        self.request = request
+        self._names: tuple[str, ...] = ()
+        self._fields: dict[str, object] | None = None
+        self._messages: list[msgspec.Raw] | None = None
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """The top level; values that are not touched keep their bytes."""
+        if self._fields is None:
+            self._fields = dict(_top_level.decode(self._exchange.body))
+        return self._fields
+
+    @property
+    def messages(self) -> list[msgspec.Raw]:
+        """Each message, to be replaced in place."""
+        if self._messages is None:
+            self._messages = _messages.decode(self.fields["messages"])  # pyright: ignore[reportArgumentType]
+        return self._messages
+
+    def repaired(self, name: str) -> None:
+        """A repair of this name was made."""
+        self._names += (name,)
+
+    def finish(self) -> None:
+        """Put what was repaired in place of what came."""
+        if self._names:
+            fields = self.fields
+            if self._messages is not None:
+                fields["messages"] = self._messages
+            exchange = self._exchange
+            exchange.body = _encode(fields)
+            exchange.request = parse_chat_request(exchange.body)
+            exchange.repairs += self._names
