@@ -200,11 +200,11 @@ class Node:
         return self._config.identity.issuer or self.url
 
     def _application(self) -> ASGIApp:
+        from abyssal.contract.http import contract_routes
         from abyssal.platform.http.app import build_app
 
         return build_app(
-            version=__version__,
-            models=[model.name for model in self._config.models],
+            pages=contract_routes(models=[model.name for model in self._config.models]),
             metrics=lambda: self._control.render_metrics(self._writers),
             plane=self._control.plane(self._issuer, self._in_force),
         )

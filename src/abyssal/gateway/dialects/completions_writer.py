@@ -31,7 +31,9 @@ class TextLogprobs(msgspec.Struct):
     text_offset: list[int]
 
 
-class _Choice(msgspec.Struct):
+class TextChoice(msgspec.Struct):
+    """One of the texts."""
+
     text: str
     index: int
     logprobs: TextLogprobs | None
@@ -39,9 +41,11 @@ class _Choice(msgspec.Struct):
     reasoning: str | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Completion(msgspec.Struct):
+class TextCompletion(msgspec.Struct):
+    """A whole answer, or one event of a stream."""
+
     id: str
-    choices: list[_Choice]
+    choices: list[TextChoice]
     created: int
     model: str
     system_fingerprint: str | msgspec.UnsetType = msgspec.UNSET
@@ -65,16 +69,16 @@ class CompletionWriter:
 
     def answer(self, completion: ChatCompletion) -> bytes:
         """A whole answer, JSON."""
-        choices: list[_Choice] = []
+        choices: list[TextChoice] = []
         for choice in completion.choices:
             message, logprobs = choice.message, None
             if choice.logprobs is not None and choice.logprobs.content is not None:
                 logprobs = self._logprobs(choice.logprobs.content, len(self._prompt))
             text = self._prompt + (message.content or "")
             reasoning = message.reasoning_content or msgspec.UNSET
-            choices.append(_Choice(text, choice.index, logprobs, choice.finish_reason, reasoning))
+            choices.append(TextChoice(text, choice.index, logprobs, choice.finish_reason, reasoning))
         return _encode(
-            _Completion(
+            TextCompletion(
                 _id(completion.id),
                 choices,
                 completion.created,
@@ -112,7 +116,7 @@ class CompletionWriter:
         return b"data: %b\n\n" % _encode(ErrorBody(in_prompt_s_words(error)))
 
     def _rare_chunk(self, chunk: ChatCompletionChunk) -> bytes:
-        completion = _Completion(
+        completion = TextCompletion(
             _id(chunk.id),
             [made for choice in chunk.choices if (made := self._choice(choice)) is not None],
             chunk.created,
@@ -126,7 +130,7 @@ class CompletionWriter:
             return b""
         return b"data: %b\n\n" % _encode(completion)
 
-    def _choice(self, choice: ChunkChoice) -> _Choice | None:
+    def _choice(self, choice: ChunkChoice) -> TextChoice | None:
         delta, index = choice.delta, choice.index
         said, thought = delta.content or "", delta.reasoning_content
         begins = index not in self._offsets
@@ -138,7 +142,7 @@ class CompletionWriter:
             logprobs = self._logprobs(choice.logprobs.content, offset)
         if not (text or thought or logprobs or choice.finish_reason):
             return None
-        return _Choice(text, index, logprobs, choice.finish_reason, thought or msgspec.UNSET)
+        return TextChoice(text, index, logprobs, choice.finish_reason, thought or msgspec.UNSET)
 
     def _logprobs(self, tokens: Sequence[TokenLogprob], offset: int) -> TextLogprobs:
         made = TextLogprobs([], [], [] if self._rivals else None, [])
@@ -166,7 +170,7 @@ def _id(chat_id: str) -> str:
     return "cmpl-" + chat_id.removeprefix("chatcmpl-").removeprefix("cmpl-")
 
 
-def _head_of(completion: _Completion) -> bytes:
+def _head_of(completion: TextCompletion) -> bytes:
     """What comes before the text in each event of a stream; a stream's id and times stay as they begin."""
     first = msgspec.json.encode(
         {

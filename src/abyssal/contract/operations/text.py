@@ -1,0 +1,141 @@
+"""Chat, completions, the text routes, and the models that they can be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from abyssal.contract.operation import EVENTS, JSON, Answer, Body, Operation, Parameter
+from abyssal.gateway.dialects.completions_request import CompletionRequest
+from abyssal.gateway.dialects.completions_writer import TextCompletion
+from abyssal.wire.chat import ChatCompletion, ChatCompletionChunk, Model, ModelList
+from abyssal.wire.chat_request import ChatRequest
+
+CALL_ERRORS = (404, 408, 413, 415, 429, 502, 504)
+"""What a call of a model can end with, beside what every operation can."""
+
+_CHAT_ANSWER = Answer(
+    "The answer; with `stream: true` its events, and `data: [DONE]` at the end.",
+    (Body(JSON, ChatCompletion), Body(EVENTS, ChatCompletionChunk)),
+)
+_TEXT_ANSWER = Answer(
+    "The text; with `stream: true` its events, and `data: [DONE]` at the end.",
+    (Body(JSON, TextCompletion), Body(EVENTS, TextCompletion)),
+)
+_ASKED = {
+    "model": "deepseek-chat",
+    "messages": [{"role": "user", "content": "Say hello."}],
+    "max_tokens": 16,
+}
+
+
+def _chat() -> Iterator[Operation]:
+    for path, name, says in (
+        ("/v1/chat/completions", "createChatCompletion", ""),
+        ("/chat/completions", "createChatCompletionShort", "The same as `/v1/chat/completions`."),
+        (
+            "/beta/chat/completions",
+            "createBetaChatCompletion",
+            "The same, on the upstream's beta route where it has one: the last message may be an assistant's "
+            "with `prefix: true`, which the answer goes on from, and functions may be strict.",
+        ),
+    ):
+        yield Operation(
+            id=name,
+            method="POST",
+            path=path,
+            tag="Chat",
+            summary="Chat" if not says else "Chat, short address" if path[1] == "c" else "Chat, beta",
+            says=says
+            or "The body goes to the upstream as it came, except for the model's name where the model table "
+            "has another. Keys that are not in the table of fields are the upstream's matter.",
+            scope="chat",
+            bodies=(Body(JSON, ChatRequest),),
+            answers=(_CHAT_ANSWER,),
+            errors=CALL_ERRORS,
+            example=_ASKED,
+            python="client.chat.completions.create("
+            'model="deepseek-chat", messages=[{"role": "user", "content": "Say hello."}], max_tokens=16)'
+            if path == "/v1/chat/completions"
+            else "",
+        )
+
+
+def _text() -> Iterator[Operation]:
+    for path, name, summary, says, model in (
+        (
+            "/v1/completions",
+            "createCompletion",
+            "Complete a text",
+            "Asked as a chat. With `suffix`, the middle is filled in, where the upstream or the engine's "
+            "model can.",
+            True,
+        ),
+        (
+            "/beta/completions",
+            "createBetaCompletion",
+            "Complete a text, beta",
+            "Asked of the upstream's own completions route, where it has one.",
+            True,
+        ),
+        (
+            "/v1/text/generate",
+            "generateText",
+            "Generate a text",
+            "`model` is `deepseek-chat` unless named, `temperature` 0.1 to 1.0, `max_tokens` 2048.",
+            False,
+        ),
+        (
+            "/v1/text/completion",
+            "completeText",
+            "Complete a text in a language",
+            "`model` is `deepseek-chat` unless named, `temperature` 0.7.",
+            False,
+        ),
+    ):
+        yield Operation(
+            id=name,
+            method="POST",
+            path=path,
+            tag="Text",
+            summary=summary,
+            says=says,
+            scope="chat",
+            bodies=(Body(JSON, CompletionRequest),),
+            answers=(_TEXT_ANSWER,),
+            errors=CALL_ERRORS,
+            example=({"model": "deepseek-chat"} if model else {})
+            | {"prompt": "Once upon a time", "max_tokens": 16},
+        )
+
+
+def _models() -> Iterator[Operation]:
+    for prefix, end in (("/v1", ""), ("", "Short")):
+        yield Operation(
+            id=f"listModels{end}",
+            method="GET",
+            path=f"{prefix}/models",
+            tag="Models",
+            summary="List models, short address" if end else "List models",
+            says="The same as `/v1/models`." if end else "The names that the credential may use.",
+            scope="",
+            answers=(Answer("The list.", (Body(JSON, ModelList),)),),
+            python="" if end else "client.models.list()",
+        )
+        yield Operation(
+            id=f"showModel{end}",
+            method="GET",
+            path=f"{prefix}/models/{{model}}",
+            tag="Models",
+            summary="Show a model, short address" if end else "Show a model",
+            says="The same as `/v1/models/{model}`." if end else "",
+            scope="",
+            parameters=(
+                Parameter("model", "path", "Its name; a `/` in it may be written `%2F`.", required=True),
+            ),
+            answers=(Answer("The model.", (Body(JSON, Model),)),),
+            errors=(404,),
+            names=(("model", "MODEL"),),
+        )
+
+
+TEXT: tuple[Operation, ...] = (*_chat(), *_text(), *_models())
