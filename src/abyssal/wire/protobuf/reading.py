@@ -85,13 +85,15 @@ def _read(plan: _Plan, out: dict[str, Any], data: bytes, pos: int, end: int, bud
         wire = tag & 7
         if wire in (0, 2):  # a varint, or a length
             if start + 1 < end and (number := data[start]) < 0x80:
-                start += 1
+                pos = start + 1
             elif start + 1 < end and data[start + 1] < 0x80:
-                number = number & 0x7F | data[start + 1] << 7
-                start += 2
+                number = number & 0x7F | data[start + 1] << 7  # as nearly all lengths are
+                pos = start + 2
             else:
-                number, start = read_varint(data, start, end)
-            pos = start + number if wire == _LEN else start
+                number, pos = read_varint(data, start, end)
+            if wire:
+                start = pos
+                pos += number
         elif wire in (1, 5):
             pos = start + (8 if wire == 1 else 4)
         else:
