@@ -26,6 +26,15 @@ from abyssal.gateway.front.reader import RequestReader
 from abyssal.gateway.front.websocket_frames import left_after, only_message
 from abyssal.wire.chat_request import parse_chat_request
 from abyssal.wire.errors import ApiError, ProtocolError
+from abyssal.wire.protobuf import (
+    FORMATS,
+    FrameDecoder,
+    WireError,
+    decode_answer,
+    decode_error,
+    decode_request,
+    encode_request,
+)
 from abyssal.wire.sse import Event, EventDecoder
 
 Target = Callable[[bytes], None]
@@ -156,6 +165,51 @@ def http_head(data: bytes) -> None:
     assert requests(size) == requests(max(1, len(stream))), "a cut changed the requests"
 
 
+def protobuf_request(data: bytes) -> None:
+    """A request is refused, or is JSON that comes back the same from Protobuf; the first byte says which."""
+    if not data:
+        return
+    form = [*FORMATS.values()][data[0] % len(FORMATS)]
+    try:
+        body = decode_request(form, data[1:])
+    except ApiError as error:
+        _is_the_client_s_fault(error)
+        return
+    again = decode_request(form, encode_request(form, body))
+    assert json.loads(again) == json.loads(body), "what was read does not survive being written"
+
+
+def protobuf_answer(data: bytes) -> None:
+    """An answer or an error is JSON, or not of the protocol; the first byte says which."""
+    if not data:
+        return
+    form = [*FORMATS.values()][data[0] % len(FORMATS)]
+    for read in (lambda: decode_answer(form, data[1:]), lambda: decode_error(data[1:])):
+        try:
+            body = read()
+        except ProtocolError:
+            continue
+        assert isinstance(json.loads(body), dict)
+
+
+def protobuf_frames(data: bytes) -> None:
+    """Messages are the same for every way to cut a stream; the first byte says how."""
+    if not data:
+        return
+    size, stream = data[0] % 7 + 1, data[1:]
+
+    def messages(step: int) -> list[bytes] | None:
+        decoder, found = FrameDecoder(max_message_bytes=1 << 16), []
+        try:
+            for at in range(0, len(stream), step):
+                found += decoder.feed(stream[at : at + step])
+        except WireError:
+            return None
+        return found
+
+    assert messages(size) == messages(max(1, len(stream))), "a cut changed the messages"
+
+
 TARGETS: Mapping[str, Target] = {
     "sse": sse,
     "chat_request": chat_request,
@@ -165,4 +219,7 @@ TARGETS: Mapping[str, Target] = {
     "socket_message": socket_message,
     "websocket_frames": websocket_frames,
     "http_head": http_head,
+    "protobuf_request": protobuf_request,
+    "protobuf_answer": protobuf_answer,
+    "protobuf_frames": protobuf_frames,
 }
