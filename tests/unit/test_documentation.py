@@ -10,10 +10,14 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
+from tests.documented import has_lines_of_its_own, lines_on_the_page
 
 from abyssal import config
 from abyssal.config import Secret, parse_config
 from abyssal.contract.operations import OPERATIONS
+from abyssal.gateway.dialects.anthropic_request import MessagesRequest
+from abyssal.gateway.dialects.completions_request import CompletionRequest
+from abyssal.gateway.dialects.responses_request import ResponsesRequest
 from abyssal.platform.http.management import ENDPOINTS
 from abyssal.wire import errors
 from abyssal.wire.chat_request import ChatRequest
@@ -129,10 +133,33 @@ def test_every_management_endpoint_is_on_the_page() -> None:
     assert sorted(rows) == sorted(wanted)
 
 
-def test_every_field_of_a_chat_request_is_on_the_page() -> None:
-    page = document("api.md")
-    for field in ChatRequest.__struct_fields__:
-        assert f"`{field}`" in page, f"{field} is not in docs/api.md"
+@pytest.mark.parametrize("language", ["sh", "python"])
+def test_the_page_has_the_example_of_every_route(language: str) -> None:
+    wanted = {
+        operation.curl_line if language == "sh" else operation.python_line
+        for operation in OPERATIONS
+        if has_lines_of_its_own(operation)
+    }
+    found = lines_on_the_page(language)
+    assert wanted - set(found) == set(), "not in docs/api.md: add these lines to the section of their family"
+    assert sorted(found) == sorted(wanted), "in docs/api.md, and no operation's line"
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"),
+    [
+        ("## `POST /v1/chat/completions`", ChatRequest),
+        ("## Text", CompletionRequest),
+        ("## Anthropic", MessagesRequest),
+        ("## Responses", ResponsesRequest),
+    ],
+)
+def test_the_table_of_fields_is_the_request_s(heading: str, kind: Any) -> None:
+    text = document("api.md").partition(f"\n{heading}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", text, flags=re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(
+        kind.__struct_encode_fields__
+    )
 
 
 # Errors

@@ -61,7 +61,7 @@ _DELETES = {
 _DRAFTS: dict[str, Any] = {
     "organizations": {"name": "Research"},
     "projects": {"name": "Search", "scopes": ["chat"]},
-    "members": {"email": "ada@example.com", "name": "Ada", "role": "member"},
+    "members": {"email": "$EMAIL", "name": "Ada", "role": "member"},
     "public-keys": {"name": "robot", "scopes": ["chat"], "public_key": "$PUBLIC_KEY"},
 }
 _CHANGES: dict[str, Any] = {"members": {"role": "viewer"}}
