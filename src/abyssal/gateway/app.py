@@ -154,8 +154,11 @@ class Gateway:
                 method_not_allowed(exchange, b"POST")
             elif get is not None:
                 method_not_allowed(exchange, b"GET, HEAD")
-            elif path.startswith((b"/v1/models/", b"/models/")) and reads:
-                self.pipeline.identified(exchange, self._local.model)
+            elif path.startswith((b"/v1/models/", b"/models/")):
+                if reads:
+                    self.pipeline.identified(exchange, self._local.model)
+                else:
+                    method_not_allowed(exchange, b"GET, HEAD")
             elif path.startswith(b"/v1/platform/"):
                 self.pipeline.identified(exchange, self.backstage.take)
             elif path.startswith(b"/oauth/"):

@@ -121,6 +121,7 @@ class Pipeline:
         exchange.client = Translated(direct, dialect)
 
         def answer(exchange: Exchange) -> None:
+            self._permit(exchange)
             check_content_coding(exchange)
             direct.answer(200, b"content-type: application/json\r\n", count(exchange.body))
 

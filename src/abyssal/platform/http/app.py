@@ -64,6 +64,7 @@ async def _error(request: Request, exc: Exception) -> Response:
         error = error_for_status(exc.status_code)(
             f"{exc.detail} for {request.url.path[:200]}.", status=exc.status_code
         )
-    return Response(
-        error.as_json(), exc.status_code, media_type="application/json", headers=dict(exc.headers or {})
-    )
+    headers = dict(exc.headers or {})
+    if "Allow" in headers:
+        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
+    return Response(error.as_json(), exc.status_code, media_type="application/json", headers=headers)

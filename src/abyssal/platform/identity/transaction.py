@@ -91,7 +91,8 @@ def _administrator(plane: ControlPlane, connection: Connection, proof: Proof | N
     caller = _caller(plane, connection, proof, now_ns)
     if not caller.administers:
         raise PermissionDeniedError(
-            'Management needs the scope "admin", which these credentials do not have; use others.'
+            'Management needs the scope "admin", which these credentials do not have; use others.',
+            code="scope_missing",
         )
     return caller
 

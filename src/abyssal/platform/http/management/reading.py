@@ -13,7 +13,7 @@ from starlette.requests import Request
 from abyssal.platform.identity.idempotency import HEADER, check_key
 from abyssal.platform.identity.transaction import Proof
 from abyssal.stores.rights import BITS, mask_of
-from abyssal.wire.errors import BadRequestError, PayloadTooLargeError
+from abyssal.wire.errors import BadRequestError, PayloadTooLargeError, UnsupportedMediaTypeError
 from abyssal.wire.guard import check_text
 
 MOST_BYTES = 256 * 1024  # the longest lists that a body may have fit twice
@@ -62,7 +62,12 @@ def read_idempotency_key(headers: Headers) -> str | None:
 
 
 async def read_bytes(request: Request) -> bytes:
-    """The body. Raises PayloadTooLargeError over MOST_BYTES."""
+    """The body. Raises PayloadTooLargeError over MOST_BYTES, UnsupportedMediaTypeError when it is coded."""
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.strip().lower() != "identity":
+        raise UnsupportedMediaTypeError(
+            f"The content coding {coding[:40]!r} is not taken here; send the body as it is."
+        )
     body = bytearray()
     async for piece in request.stream():
         body += piece
