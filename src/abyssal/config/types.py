@@ -102,6 +102,8 @@ class Repairs(_Table, frozen=True, kw_only=True):
 
     reasoning_content: bool | None = None
     thinking_tool_choice: bool | None = None
+    legacy_functions: bool | None = None
+    tools_as_functions: bool | None = None
     error_label: bool | None = None
 
 

@@ -13,10 +13,14 @@ from typing import Protocol
 import msgspec
 
 from abyssal.gateway.exchange import Exchange, StreamFilter
+from abyssal.gateway.repairs.events import Fields
+from abyssal.gateway.repairs.legacy_functions import LegacyAnswer, as_tools, is_legacy
 from abyssal.gateway.repairs.reasoning_content import Learner, put_back
 from abyssal.gateway.repairs.reasoning_memory import ReasoningMemory
 from abyssal.gateway.repairs.strictness import check_ignored, wants_strictness
+from abyssal.gateway.repairs.switches import Repair
 from abyssal.gateway.repairs.thinking_tool_choice import forces_a_call, without_thinking
+from abyssal.gateway.repairs.tools_as_functions import ToolAnswer, as_functions
 from abyssal.gateway.upstreams.upstream import Profile
 from abyssal.wire.chat_request import ChatRequest, parse_chat_request
 
@@ -84,42 +88,58 @@ class Mend:
         assert request is not None
         if exchange.head.asks is not None and wants_strictness(exchange.head):
             check_ignored(request, exchange.body, profile)
-        if request.tools is None or exchange.native is not None:
+        if exchange.native is not None:
             return
-        draft = _Draft(exchange, request)
         repairs = profile.repairs
         menders: list[Callable[[], Mender]] = []
+        if "legacy_functions" in repairs and is_legacy(request, exchange.body):
+            if request.functions is not None and request.tools is None:
+                menders.append(LegacyAnswer)
+            draft = _Draft(exchange)
+            if as_tools(draft.fields, draft.messages, request):
+                request = draft.finish("legacy_functions")
+        if request.tools is not None:
+            self._mend_tools(exchange, request, repairs, menders)
+        if menders:
+            exchange.mending = Mending(menders)
+
+    def _mend_tools(
+        self,
+        exchange: Exchange,
+        request: ChatRequest,
+        repairs: frozenset[Repair],
+        menders: list[Callable[[], Mender]],
+    ) -> None:
+        draft = _Draft(exchange)
         if "thinking_tool_choice" in repairs and forces_a_call(request):
             without_thinking(draft.fields)
-            draft.repaired("thinking_tool_choice")
+            request = draft.finish("thinking_tool_choice")
         elif "reasoning_content" in repairs and (
             request.thinking is None or request.thinking.type == "enabled"
         ):
             assert exchange.principal is not None
             memory, tenant = self._memory, exchange.principal.credential.project.id
             if put_back(draft.messages, lambda digest: memory.recall(tenant, digest)):
-                draft.repaired("reasoning_content")
-            menders.append(lambda: Learner(lambda digest, text: memory.remember(tenant, digest, text)))
-        draft.finish()
-        if menders:
-            exchange.mending = Mending(menders)
+                request = draft.finish("reasoning_content")
+            menders.insert(0, lambda: Learner(lambda digest, text: memory.remember(tenant, digest, text)))
+        if "tools_as_functions" in repairs and as_functions(draft.fields, draft.messages, request):
+            draft.finish("tools_as_functions")
+            menders.insert(0, lambda: ToolAnswer(f"call_00_{exchange.id}"))
 
 
 class _Draft:
-    """A request while it is repaired."""
+    """A request while it is repaired; values that nothing touches keep their bytes."""
 
-    __slots__ = ("_exchange", "_fields", "_messages", "_names", "request")
+    __slots__ = ("_exchange", "_fields", "_messages")
 
-    def __init__(self, exchange: Exchange, request: ChatRequest) -> None:
+    def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self.request = request
-        self._names: tuple[str, ...] = ()
-        self._fields: dict[str, object] | None = None
+        self._fields: Fields | None = None
         self._messages: list[msgspec.Raw] | None = None
 
     @property
-    def fields(self) -> dict[str, object]:
-        """The top level; values that are not touched keep their bytes."""
+    def fields(self) -> Fields:
+        """The top level."""
         if self._fields is None:
             self._fields = dict(_top_level.decode(self._exchange.body))
         return self._fields
@@ -128,20 +148,15 @@ class _Draft:
     def messages(self) -> list[msgspec.Raw]:
         """Each message, to be replaced in place."""
         if self._messages is None:
-            self._messages = _messages.decode(self.fields["messages"])  # pyright: ignore[reportArgumentType]
+            self._messages = _messages.decode(self.fields["messages"])
         return self._messages
 
-    def repaired(self, name: str) -> None:
-        """A repair of this name was made."""
-        self._names += (name,)
-
-    def finish(self) -> None:
-        """Put what was repaired in place of what came."""
-        if self._names:
-            fields = self.fields
-            if self._messages is not None:
-                fields["messages"] = self._messages
-            exchange = self._exchange
-            exchange.body = _encode(fields)
-            exchange.request = parse_chat_request(exchange.body)
-            exchange.repairs += self._names
+    def finish(self, name: Repair) -> ChatRequest:
+        """The repair `name` was made: what the exchange carries from here on."""
+        fields, exchange = self.fields, self._exchange
+        if self._messages is not None:
+            fields["messages"] = self._messages
+        exchange.body = _encode(fields)
+        exchange.request = parse_chat_request(exchange.body)
+        exchange.repairs += (name,)
+        return exchange.request

@@ -8,7 +8,13 @@ import msgspec
 
 from abyssal.config import Repairs
 
-Repair = Literal["reasoning_content", "thinking_tool_choice", "error_label"]
+Repair = Literal[
+    "reasoning_content",
+    "thinking_tool_choice",
+    "legacy_functions",
+    "tools_as_functions",
+    "error_label",
+]
 
 
 def switched(by_kind: frozenset[Repair], config: Repairs) -> frozenset[Repair]:

@@ -28,7 +28,7 @@ class DeepSeek(Upstream):
         ),
         ignored_thinking=frozenset({"temperature", "top_p"}),
         ignores_unknown=True,
-        repairs=frozenset({"reasoning_content", "thinking_tool_choice", "error_label"}),
+        repairs=frozenset({"reasoning_content", "thinking_tool_choice", "legacy_functions", "error_label"}),
     )
 
 

@@ -38,7 +38,7 @@ class Engine(Upstream):
         usage_chunk=True,
         ignored=frozenset({"user", "user_id"}),
         ignores_unknown=True,  # rule 1 of `engine_request`
-        repairs=frozenset({"error_label"}),
+        repairs=frozenset({"legacy_functions", "error_label"}),
     )
     fingerprint = ""
 

@@ -15,7 +15,9 @@ from abyssal.gateway.upstreams.upstream import Profile, Upstream, address_of
 class OpenAICompatible(Upstream):
     """See the module."""
 
-    profile = Profile(asks_usage=True, usage_chunk=True, repairs=frozenset({"error_label"}))
+    profile = Profile(
+        asks_usage=True, usage_chunk=True, repairs=frozenset({"legacy_functions", "error_label"})
+    )
 
 
 def build(config: OpenAIUpstream) -> Upstream:
