@@ -243,14 +243,14 @@ class RelayCall:
         lines = heads.forwarded(self._headers)
         if b"content-encoding:" not in lines:
             try:
+                body = self._upstream.repair_answer(exchange, body)
+                if exchange.mending is not None:
+                    body = exchange.mending.answer(body)
                 exchange.usage = usage_of_answer(body)
             except msgspec.DecodeError:
                 message = f'The upstream "{name}" answered something that is not a JSON object; try again.'
                 self._fail(UpstreamBrokenError(message, code="upstream_garbage"))
                 return
-            body = self._upstream.repair_answer(body)
-            if exchange.mending is not None:
-                body = exchange.mending.answer(body)
         self._answer(200, lines, body, "")
 
     def _answer(self, status: int, lines: bytes, body: bytes, code: str) -> None:
@@ -304,7 +304,7 @@ class RelayCall:
 
     def _begin_stream(self) -> None:
         exchange = self._exchange
-        stream_filter = self._upstream.stream_filter()
+        stream_filter = self._upstream.stream_filter(exchange)
         if exchange.mending is not None:
             stream_filter = exchange.mending.stream_filter(stream_filter)
         self._stream = EventStream(stream_filter)

@@ -14,6 +14,7 @@ import msgspec
 from abyssal.config import EngineUpstream
 from abyssal.gateway.exchange import Exchange, Native, StreamFilter
 from abyssal.gateway.upstreams.engine_infill import InfillTokens, check_infill, infill_body
+from abyssal.gateway.upstreams.engine_logprobs import OfficialLogprobs, counts_choices, tokens_told
 from abyssal.gateway.upstreams.engine_request import check_for_engine, engine_body
 from abyssal.gateway.upstreams.pool import Address
 from abyssal.gateway.upstreams.upstream import Profile, Upstream
@@ -60,17 +61,27 @@ class Engine(Upstream):
             return infill_body(exchange.body, exchange.upstream_model or exchange.request.model, self.infill)
         return engine_body(exchange.request, exchange.body, exchange.upstream_model or exchange.request.model)
 
-    def stream_filter(self) -> StreamFilter | None:
-        return _EngineFilter(self.fingerprint)
+    def stream_filter(self, exchange: Exchange) -> StreamFilter | None:
+        request = exchange.request
+        assert request is not None
+        logprobs = OfficialLogprobs(request.top_logprobs or 0) if request.logprobs else None
+        return _EngineFilter(self.fingerprint, logprobs)
 
-    def repair_answer(self, body: bytes) -> bytes:
+    def repair_answer(self, exchange: Exchange, body: bytes) -> bytes:
+        request = exchange.request
+        assert request is not None
         answer: dict[str, Any] = dict(_answer.decode(body))
         answer.pop("timings", None)
+        if counts_choices(request) and "usage" in answer:
+            answer["usage"] = _with_tokens(answer["usage"], tokens_told(msgspec.json.decode(body)))
         if "usage" in answer:
             answer["usage"] = official_usage(answer["usage"])
         if self.fingerprint:
             answer["system_fingerprint"] = self.fingerprint
-        return _encode(answer)
+        body = _encode(answer)
+        if request.logprobs or counts_choices(request):
+            body = OfficialLogprobs(request.top_logprobs or 0 if request.logprobs else None).answer(body)
+        return body
 
 
 def _with_role(delta: re.Match[bytes]) -> bytes:
@@ -78,13 +89,15 @@ def _with_role(delta: re.Match[bytes]) -> bytes:
 
 
 class _EngineFilter(UsageFolder):
-    """Also names the model and completes the usage."""
+    """Also names the model, completes the usage and adds it up over the choices."""
 
-    __slots__ = ("_begun", "_line")
+    __slots__ = ("_begun", "_line", "_logprobs", "_tokens")
 
-    def __init__(self, fingerprint: str) -> None:
+    def __init__(self, fingerprint: str, logprobs: OfficialLogprobs | None) -> None:
         super().__init__()
         self._begun = False
+        self._logprobs = logprobs
+        self._tokens = 0  # of the choices that have ended
         self._line = rb"\g<1>" + fingerprint.encode() if fingerprint else b""
 
     def feed(self, events: bytes) -> bytes:
@@ -94,10 +107,30 @@ class _EngineFilter(UsageFolder):
             self._begun = True
             if b'"role":"assistant"' not in events:  # llama.cpp omits it when a first character is split
                 events = _FIRST_DELTA.sub(_with_role, events, count=1)
+        if self._logprobs is not None:
+            events = self._logprobs.feed(events)
         return super().feed(events)
 
     def fold(self, usage: msgspec.Raw) -> msgspec.Raw:
+        if self._tokens:
+            usage = _with_tokens(usage, self._tokens + _tokens_of(usage))
+        self._tokens = _tokens_of(usage)
         return official_usage(usage)
+
+
+def _tokens_of(usage: msgspec.Raw) -> int:
+    try:
+        return _counts.decode(usage).completion_tokens
+    except msgspec.ValidationError:
+        return 0
+
+
+def _with_tokens(usage: msgspec.Raw, completion_tokens: int) -> msgspec.Raw:
+    """`usage` with another count of the answer's tokens."""
+    counts = _usage.decode(usage)
+    counts["completion_tokens"] = completion_tokens
+    counts["total_tokens"] = counts.get("prompt_tokens", 0) + completion_tokens
+    return msgspec.Raw(_encode(counts))
 
 
 def official_usage(usage: msgspec.Raw) -> msgspec.Raw:

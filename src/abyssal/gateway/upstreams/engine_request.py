@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from abyssal.gateway.upstreams.engine_logprobs import fields_for
 from abyssal.wire.chat_request import AssistantMessage, ChatRequest
 from abyssal.wire.errors import BadRequestError
 from abyssal.wire.guard import nests_deeper_than
@@ -30,6 +31,7 @@ DEEPEST = 64
 
 _KNOWN = frozenset(ChatRequest.__struct_fields__) - {"thinking", "user", "user_id"}
 _RUN = re.compile(r"[^\W\d_]+|\d+|\s+|[^\w\s]+|_+")
+_TOKEN = re.compile("[0-9]{1,9}")
 _top_level = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
 
@@ -66,6 +68,13 @@ def check_for_engine(request: ChatRequest, body: bytes, context: int) -> None:
         if isinstance(message, AssistantMessage):
             for call in message.tool_calls or ():
                 _check_arguments(bytes(call), f"{where}.tool_calls")
+    for token in request.logit_bias or ():
+        if not _TOKEN.fullmatch(token):
+            raise BadRequestError(
+                f'logit_bias: "{token[:50]}" is no token id; keys are whole numbers.',
+                param="logit_bias",
+                code="invalid_value",
+            )
     choice = request.tool_choice
     if isinstance(choice, dict) and _named(choice) not in [
         tool.function.name for tool in request.tools or ()
@@ -82,6 +91,7 @@ def engine_body(request: ChatRequest, body: bytes, model: str) -> bytes:
     """The body for the engine, from the client's `body`; values that travel on keep their bytes."""
     fields: dict[str, Any] = {key: value for key, value in _top_level.decode(body).items() if key in _KNOWN}
     fields["model"] = model
+    fields.update(fields_for(request))
     if request.stream:
         fields["stream_options"] = {"include_usage": True}
     if request.thinking is not None:

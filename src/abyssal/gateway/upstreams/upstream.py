@@ -136,12 +136,12 @@ class Upstream:
                 body = with_fields(body, stream_options={**asked, "include_usage": True})
         return body
 
-    def stream_filter(self) -> StreamFilter | None:
-        """What repairs this upstream's streams; None when they are official already."""
+    def stream_filter(self, exchange: Exchange) -> StreamFilter | None:
+        """What makes this upstream's streams official; None when they are."""
         return UsageFolder() if self.profile.usage_chunk else None
 
-    def repair_answer(self, body: bytes) -> bytes:
-        """A whole answer, repaired."""
+    def repair_answer(self, exchange: Exchange, body: bytes) -> bytes:
+        """A whole answer, made official."""
         return body
 
 
