@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from abyssal.client.answer import RawResponse
     from abyssal.client.async_client import AsyncDeepSeekClient
     from abyssal.client.async_session import AsyncSession, AsyncSessionStream
+    from abyssal.client.async_sockets import AsyncSocketStream
     from abyssal.client.async_stream import AsyncChatStream, AsyncTextStream
     from abyssal.client.embedding_params import EmbeddingParams
     from abyssal.client.faults import OpenAICompatibilityError
     from abyssal.client.history import Piece, Reply
     from abyssal.client.params import ChatParams, MessageParam
+    from abyssal.client.sockets.params import SocketParams
     from abyssal.client.sync_client import DeepSeekClient
     from abyssal.client.sync_session import Session, SessionStream
+    from abyssal.client.sync_sockets import SocketStream
     from abyssal.client.sync_stream import ChatStream, TextStream
     from abyssal.client.text_params import CompletionParams, TextParams
     from abyssal.client.timeout import Timeout
@@ -85,6 +88,7 @@ _HOMES = {
     "AsyncDeepSeekClient": "abyssal.client.async_client",
     "AsyncSession": "abyssal.client.async_session",
     "AsyncSessionStream": "abyssal.client.async_session",
+    "AsyncSocketStream": "abyssal.client.async_sockets",
     "AsyncTextStream": "abyssal.client.async_stream",
     "AsyncTransport": "abyssal.client.transport",
     "AuthenticationError": "abyssal.wire.errors",
@@ -127,6 +131,8 @@ _HOMES = {
     "RequestTimeoutError": "abyssal.wire.errors",
     "Session": "abyssal.client.sync_session",
     "SessionStream": "abyssal.client.sync_session",
+    "SocketParams": "abyssal.client.sockets.params",
+    "SocketStream": "abyssal.client.sync_sockets",
     "StreamInterruptedError": "abyssal.wire.errors",
     "TextChoice": "abyssal.wire.completions",
     "TextCompletion": "abyssal.wire.completions",
@@ -158,6 +164,7 @@ __all__ = [
     "AsyncDeepSeekClient",
     "AsyncSession",
     "AsyncSessionStream",
+    "AsyncSocketStream",
     "AsyncTextStream",
     "AsyncTransport",
     "AuthenticationError",
@@ -200,6 +207,8 @@ __all__ = [
     "RequestTimeoutError",
     "Session",
     "SessionStream",
+    "SocketParams",
+    "SocketStream",
     "StreamInterruptedError",
     "TextChoice",
     "TextCompletion",

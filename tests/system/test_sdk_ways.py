@@ -57,6 +57,8 @@ def test_blocking(ours: Identities, way: str) -> None:
         assert final.choices[0].message.content == "Hello there."
         assert [model.id for model in client.models.list()] == ["open"]
         assert client.request("GET", "/models?limit=2&after=a%20b[]").json()["object"] == "list"
+        for _ in range(2):
+            assert client.stream("Hi", model="open").reply().content == "Hello there."
         with pytest.raises(NotFoundError):
             client.request("POST", "/nothing", json={"a": "é"})
         session = client.create_session(model="open")
@@ -76,6 +78,8 @@ def test_asynchronous(ours: Identities, way: str) -> None:
             opened = await client.chat.completions.create(**HI, stream=True)
             assert (await opened.get_final_completion()).choices[0].message.content == "Hello there."
             assert [model.id for model in await client.models.list()] == ["open"]
+            for _ in range(2):
+                assert (await (await client.stream("Hi", model="open")).reply()).content == "Hello there."
             session = client.create_session(model="open")
             assert (await session.send_message("Hi")).content == "Hello there."
 
@@ -101,6 +105,15 @@ def test_a_revoked_token_is_renewed_within_the_call(ours: Identities) -> None:
         assert ours.form("/oauth/revoke", form).status == 200
         assert client.chat.completions.create(**HI).choices
         assert fetching.fields["authorization"] != f"Bearer {token}"
+
+
+def test_a_revoked_token_is_renewed_for_a_socket_that_is_open(ours: Identities) -> None:
+    with DeepSeekClient(**proofs(ours, "oauth")) as client:
+        client.stream("Hi", model="open").reply()
+        token = client._caller.core.prover.fetching.fields["authorization"].removeprefix("Bearer ")  # type: ignore[union-attr]
+        form = {"client_id": ours.client["id"], "client_secret": ours.client["secret"], "token": token}
+        assert ours.form("/oauth/revoke", form).status == 200
+        assert client.stream("Hi", model="open").reply().content == "Hello there."
 
 
 def test_a_token_near_its_end_is_renewed(ours: Identities) -> None:

@@ -16,7 +16,7 @@ from abyssal.wire.errors import AbyssalError, ApiTimeoutError, ConfigurationErro
 if TYPE_CHECKING:  # loaded when a way to prove who one is needs it
     from abyssal.client.credentials.fetching import Fetching
 
-A = TypeVar("A", Answer, Answer | AsyncStreamedAnswer)
+A = TypeVar("A")
 
 
 class AsyncCaller:
@@ -32,11 +32,11 @@ class AsyncCaller:
 
     async def send(self, call: Call) -> Answer:
         """The good answer to `call`. Raises what the last attempt came to."""
-        return await self._attempt(call, self._transport.send)
+        return await self.attempt(call, self._transport.send)
 
     async def open(self, call: Call) -> AsyncStreamedAnswer:
         """The stream that `call` asked for. Raises what the last attempt came to."""
-        answer = await self._attempt(call, self._open)
+        answer = await self.attempt(call, self._open)
         if isinstance(answer, Answer):
             raise call.error_of_stream(answer)
         return answer
@@ -45,7 +45,8 @@ class AsyncCaller:
         self._closed = True
         await self._transport.aclose()
 
-    async def _attempt(self, call: Call, attempt: Callable[[Request], Awaitable[A]]) -> A:
+    async def attempt(self, call: Call, attempt: Callable[[Request], Awaitable[A]]) -> A:
+        """What `attempt` gives, made as often as it may help. An Answer it gives may stand for an error."""
         fetching = call.fetching
         while True:
             if self._closed:

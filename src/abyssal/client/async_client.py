@@ -17,14 +17,23 @@ from abyssal.client.async_chat import AsyncChat, AsyncModels
 from abyssal.client.core import ClientCore
 from abyssal.client.credentials.choice import Auth, choose_credential
 from abyssal.client.params import ChatOptions, MessageParam, ToolOptions
-from abyssal.client.settings import BaseUrl, checked_pool_size, goes_over_proxy, resolve_base_url
+from abyssal.client.settings import (
+    NO_WEBSOCKETS,
+    BaseUrl,
+    checked_pool_size,
+    goes_over_proxy,
+    resolve_base_url,
+)
 from abyssal.client.timeout import Timeout
 from abyssal.client.transport import AsyncTransport
 from abyssal.clock import Clock, SystemClock
+from abyssal.wire.errors import ConfigurationError
 
 if TYPE_CHECKING:  # loaded when they are used
     from abyssal.client.async_session import AsyncSession
+    from abyssal.client.async_sockets import AsyncSockets, AsyncSocketStream
     from abyssal.client.async_text import AsyncEmbeddings, AsyncText, AsyncTextCompletions
+    from abyssal.client.sockets.params import SocketParams
     from abyssal.client.tools.steps import ToolRun
 
 
@@ -72,11 +81,13 @@ class AsyncDeepSeekClient:
             clock=_clock or SystemClock(),
             dice=_dice,
         )
+        self._pool_size = checked_pool_size(pool_size, os.cpu_count())
         if transport is None:
-            transport = _transport_to(base, checked_pool_size(pool_size, os.cpu_count()))
+            transport = _transport_to(base, self._pool_size)
         self._caller = AsyncCaller(core, transport, _sleep)
         self.chat = AsyncChat(self._caller)
         self.models = AsyncModels(self._caller)
+        self._open_sockets: AsyncSockets | None = None
 
     @cached_property
     def completions(self) -> AsyncTextCompletions:
@@ -139,6 +150,15 @@ class AsyncDeepSeekClient:
 
         return AsyncSession(self.chat.completions, model, History(system_prompt, max_turns), options)
 
+    async def stream(self, prompt: str | None = None, **params: Unpack[SocketParams]) -> AsyncSocketStream:
+        """The answer to `prompt`, or to `messages=`, over WebSocket: an iterator of its pieces as they come.
+
+        A socket that has answered is kept and asked again. Closing the stream before its end cancels the
+        answer. The arguments are those of `abyssal.client.sockets.params.SocketParams`. Raises as
+        `chat.completions.create` does; what may help is tried again before the first piece.
+        """
+        return await self._sockets().stream(prompt, params)
+
     async def run_tools(
         self,
         *,
@@ -164,6 +184,8 @@ class AsyncDeepSeekClient:
 
     async def aclose(self) -> None:
         """Lets go of the connections; a call after this is refused. Any number of times."""
+        if self._open_sockets is not None:
+            await self._open_sockets.aclose()
         await self._caller.aclose()
 
     async def __aenter__(self) -> Self:
@@ -173,6 +195,16 @@ class AsyncDeepSeekClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def _sockets(self) -> AsyncSockets:
+        if self._open_sockets is None:
+            try:
+                from abyssal.client.async_sockets import AsyncSockets
+            except ModuleNotFoundError as error:
+                raise ConfigurationError(NO_WEBSOCKETS) from error
+            beside_proxy = goes_over_proxy(self._caller.core.base, os.environ)
+            self._open_sockets = AsyncSockets(self._caller, self._pool_size, beside_proxy=beside_proxy)
+        return self._open_sockets
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self.base_url!r})"

@@ -158,6 +158,12 @@ class ClientCore:
         sent = None if body is None else encode_body(body)
         return self._call(endpoint, sent, given.get("extra_headers"), given.get("timeout"), streamed=stream)
 
+    def socket(self, route: Route, options: Mapping[str, object]) -> Call:
+        """A call that opens a socket, or uses one that is open: each answer is a stream on it."""
+        given = cast("CallOptions", options)
+        endpoint = self._endpoint(route, streamed=False)
+        return self._call(endpoint, None, given.get("extra_headers"), given.get("timeout"), streamed=True)
+
     def raw(
         self,
         method: str,

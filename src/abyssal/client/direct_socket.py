@@ -51,9 +51,13 @@ class SocketConnection:
 
     def send(self, request: Request, deadline: float | None) -> None:
         """Raises ApiTimeoutError and ApiConnectionError."""
-        self._set_timeout(request.timeout.read, deadline)
+        self.write(request_bytes(request), request.timeout.read, deadline)
+
+    def write(self, data: bytes, timeout: float | None, deadline: float | None) -> None:
+        """Sends `data`. Raises ApiTimeoutError and ApiConnectionError."""
+        self._set_timeout(timeout, deadline)
         try:
-            self._socket.sendall(request_bytes(request))
+            self._socket.sendall(data)
         except (BrokenPipeError, ConnectionResetError):
             pass  # a server may answer and hang up before it has read all: the answer says why
         except (TimeoutError, BlockingIOError):
@@ -66,10 +70,18 @@ class SocketConnection:
 
         Raises ApiTimeoutError, ApiConnectionError, ProtocolError.
         """
+        data = self.receive(timeout, deadline)
+        if data:
+            return reader.feed(data)
+        reader.feed_end()
+        return b""
+
+    def receive(self, timeout: float | None, deadline: float | None) -> bytes:
+        """What has come, at least a byte; b"" when the other side closed. Raises as `write` does."""
         if timeout != self._timeout or deadline is not None:
             self._set_timeout(timeout, deadline)
         try:
-            data = self._socket.recv(_READ_BYTES)
+            return self._socket.recv(_READ_BYTES)
         except (TimeoutError, BlockingIOError):
             raise ApiTimeoutError(
                 f"{self._where} sent nothing for {timeout or 0:g} s; allow more with timeout=."
@@ -78,10 +90,6 @@ class SocketConnection:
             ) from None
         except OSError as error:
             self._lost(error)
-        if data:
-            return reader.feed(data)
-        reader.feed_end()
-        return b""
 
     def begin_idling(self) -> None:
         """The exchange is over."""
@@ -89,8 +97,14 @@ class SocketConnection:
 
     def is_usable(self) -> bool:
         """Whether the idle connection is still open and silent, not too old, and not our parent process's."""
-        if time.monotonic() - self._idle_since > defaults.IDLE_TIMEOUT or self._owner != os.getpid():
-            return False
+        return self.is_fresh() and self.is_silent()
+
+    def is_fresh(self) -> bool:
+        """Whether the idle connection is not too old, and not our parent process's."""
+        return time.monotonic() - self._idle_since <= defaults.IDLE_TIMEOUT and self._owner == os.getpid()
+
+    def is_silent(self) -> bool:
+        """Whether nothing has come, not even the end."""
         if self._poll is not None:
             return not self._poll.poll(0)
         return not select.select((self._socket,), (), (), 0)[0]

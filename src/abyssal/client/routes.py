@@ -30,6 +30,8 @@ BETA_COMPLETIONS = Route("POST", "/completions", "beta")
 TEXT_GENERATE = Route("POST", "/text/generate")
 TEXT_COMPLETION = Route("POST", "/text/completion")
 EMBEDDINGS = Route("POST", "/embeddings")
+SOCKET = Route("GET", "/stream")
+CHAT_SOCKET = Route("GET", "/chat/stream")
 
 
 def placed(base: BaseUrl, route: Route) -> BaseUrl:

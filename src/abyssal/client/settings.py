@@ -19,6 +19,11 @@ _PROXY_VARIABLES = {
 }
 _PORTS = {"http": 80, "https": 443}
 
+NO_WEBSOCKETS = (
+    "client.stream() needs the package websockets, which is not installed: type `pip install websockets`, or "
+    "use chat.completions.create(stream=True)."
+)
+
 
 class BaseUrl(msgspec.Struct, frozen=True):
     """A base URL, taken apart. `path` has no slash at its end."""

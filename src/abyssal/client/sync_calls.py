@@ -16,7 +16,7 @@ from abyssal.wire.errors import AbyssalError, ApiTimeoutError, ConfigurationErro
 if TYPE_CHECKING:  # loaded when a way to prove who one is needs it
     from abyssal.client.credentials.fetching import Fetching
 
-A = TypeVar("A", Answer, Answer | StreamedAnswer)
+A = TypeVar("A")
 
 
 class Caller:
@@ -30,11 +30,11 @@ class Caller:
 
     def send(self, call: Call) -> Answer:
         """The good answer to `call`. Raises what the last attempt came to."""
-        return self._attempt(call, self._transport.send)
+        return self.attempt(call, self._transport.send)
 
     def open(self, call: Call) -> StreamedAnswer:
         """The stream that `call` asked for. Raises what the last attempt came to."""
-        answer = self._attempt(call, self._open)
+        answer = self.attempt(call, self._open)
         if isinstance(answer, Answer):
             raise call.error_of_stream(answer)
         return answer
@@ -43,7 +43,8 @@ class Caller:
         self._closed = True
         self._transport.close()
 
-    def _attempt(self, call: Call, attempt: Callable[[Request], A]) -> A:
+    def attempt(self, call: Call, attempt: Callable[[Request], A]) -> A:
+        """What `attempt` gives, made as often as it may help. An Answer it gives may stand for an error."""
         fetching = call.fetching
         while True:
             if self._closed:

@@ -15,15 +15,24 @@ from abyssal.client.answer import RawResponse, parse_json
 from abyssal.client.core import ClientCore
 from abyssal.client.credentials.choice import Auth, choose_credential
 from abyssal.client.params import ChatOptions, MessageParam, ToolOptions
-from abyssal.client.settings import BaseUrl, checked_pool_size, goes_over_proxy, resolve_base_url
+from abyssal.client.settings import (
+    NO_WEBSOCKETS,
+    BaseUrl,
+    checked_pool_size,
+    goes_over_proxy,
+    resolve_base_url,
+)
 from abyssal.client.sync_calls import Caller
 from abyssal.client.sync_chat import Chat, Models
 from abyssal.client.timeout import Timeout
 from abyssal.client.transport import Transport
 from abyssal.clock import Clock, SystemClock
+from abyssal.wire.errors import ConfigurationError
 
 if TYPE_CHECKING:  # loaded when they are used
+    from abyssal.client.sockets.params import SocketParams
     from abyssal.client.sync_session import Session
+    from abyssal.client.sync_sockets import Sockets, SocketStream
     from abyssal.client.sync_text import Embeddings, Text, TextCompletions
     from abyssal.client.tools.steps import ToolRun
 
@@ -71,11 +80,13 @@ class DeepSeekClient:
             clock=_clock or SystemClock(),
             dice=_dice,
         )
+        self._pool_size = checked_pool_size(pool_size, os.cpu_count())
         if transport is None:
-            transport = _transport_to(base, checked_pool_size(pool_size, os.cpu_count()))
+            transport = _transport_to(base, self._pool_size)
         self._caller = Caller(core, transport, _sleep)
         self.chat = Chat(self._caller)
         self.models = Models(self._caller)
+        self._open_sockets: Sockets | None = None
 
     @cached_property
     def completions(self) -> TextCompletions:
@@ -138,6 +149,15 @@ class DeepSeekClient:
 
         return Session(self.chat.completions, model, History(system_prompt, max_turns), options)
 
+    def stream(self, prompt: str | None = None, **params: Unpack[SocketParams]) -> SocketStream:
+        """The answer to `prompt`, or to `messages=`, over WebSocket: an iterator of its pieces as they come.
+
+        A socket that has answered is kept and asked again. Closing the stream before its end cancels the
+        answer. The arguments are those of `abyssal.client.sockets.params.SocketParams`. Raises as
+        `chat.completions.create` does; what may help is tried again before the first piece.
+        """
+        return self._sockets().stream(prompt, params)
+
     def run_tools(
         self,
         *,
@@ -163,6 +183,8 @@ class DeepSeekClient:
 
     def close(self) -> None:
         """Lets go of the connections; a call after this is refused. Any number of times."""
+        if self._open_sockets is not None:
+            self._open_sockets.close()
         self._caller.close()
 
     def __enter__(self) -> Self:
@@ -172,6 +194,16 @@ class DeepSeekClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _sockets(self) -> Sockets:
+        if self._open_sockets is None:
+            try:
+                from abyssal.client.sync_sockets import Sockets
+            except ModuleNotFoundError as error:
+                raise ConfigurationError(NO_WEBSOCKETS) from error
+            beside_proxy = goes_over_proxy(self._caller.core.base, os.environ)
+            self._open_sockets = Sockets(self._caller, self._pool_size, beside_proxy=beside_proxy)
+        return self._open_sockets
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self.base_url!r})"

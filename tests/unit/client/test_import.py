@@ -30,7 +30,7 @@ print(sorted(name for name in sys.modules if name.startswith("abyssal")))
 
 def test_importing_every_module_reads_no_environment_and_starts_nothing() -> None:
     code = """
-import asyncio, random, ssl, importlib, os, pkgutil, sys, threading, msgspec, pyreqwest.client, email.utils
+import asyncio, random, ssl, importlib, os, pkgutil, sys, threading, msgspec, pyreqwest.client, email.utils, websockets.client
 read = []
 class Watched(type(os.environ)):
     def __getitem__(self, name): read.append(name); return super().__getitem__(name)

@@ -13,6 +13,7 @@ from abyssal.client import (
     async_chat,
     async_client,
     async_session,
+    async_sockets,
     async_stream,
     async_text,
     direct_async,
@@ -23,6 +24,7 @@ from abyssal.client import (
     sync_chat,
     sync_client,
     sync_session,
+    sync_sockets,
     sync_stream,
     sync_text,
     transport,
@@ -41,6 +43,8 @@ PAIRS = [
     (sync_stream.EventStream, async_stream.AsyncEventStream),
     (sync_session.Session, async_session.AsyncSession),
     (sync_session.SessionStream, async_session.AsyncSessionStream),
+    (sync_sockets.Sockets, async_sockets.AsyncSockets),
+    (sync_sockets.SocketStream, async_sockets.AsyncSocketStream),
     (sync_calls.Caller, async_calls.AsyncCaller),
     (direct_sync.DirectTransport, direct_async.AsyncDirectTransport),
     (pyreqwest_sync.PyreqwestTransport, pyreqwest_async.AsyncPyreqwestTransport),
@@ -49,6 +53,7 @@ PAIRS = [
 ]
 WAITING = {"create", "list", "request", "close", "send", "open", "read", "get_final_completion"}
 WAITING |= {"send_message", "reply", "run_tools", "generate", "complete"}
+WAITING |= {"stream", "begin", "attempt"}
 
 
 def sync_words(text: str) -> str:

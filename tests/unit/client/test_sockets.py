@@ -1,0 +1,453 @@
+"""`client.stream()`, blocking and asyncio, against a WebSocket server that says what it is told."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.datastructures import Headers
+from websockets.http11 import Response
+from websockets.sync.server import ServerConnection
+
+from abyssal import (
+    ApiConnectionError,
+    ApiTimeoutError,
+    AuthenticationError,
+    ChatCompletion,
+    ConfigurationError,
+    OpenAICompatibilityError,
+    ProtocolError,
+    RateLimitError,
+    StreamInterruptedError,
+    UnavailableError,
+)
+
+from .face import KEY, Face, opened_face
+from .raw_server import RawServer, answer, error_body
+from .socket_server import SocketServer, last, piece, problem, socket_server
+from .test_import import run
+
+HELLO = [piece("Hel"), piece("lo"), last()]
+
+
+@pytest.fixture
+def sockets() -> Iterator[SocketServer]:
+    with socket_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sync-direct", "async-direct"])
+def way(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def face(sockets: SocketServer, way: str) -> Iterator[Face]:
+    with opened_face(way, sockets.url) as face:
+        yield face
+
+
+def open_stream(face: Face, prompt: str | None = "Hi", **params: Any) -> Any:
+    return face.run(face.client.stream(prompt, **params))
+
+
+def texts(face: Face, opened: Any) -> list[str]:
+    async def all_of_them() -> list[str]:
+        return [str(one) async for one in opened]
+
+    return [str(one) for one in opened] if face.kind == "sync" else face.run(all_of_them())
+
+
+def reply(face: Face, opened: Any) -> Any:
+    return face.run(opened.reply())
+
+
+def test_pieces_as_they_come(sockets: SocketServer, face: Face) -> None:
+    sockets.will([piece("", reasoning_content="Hm."), *HELLO])
+    opened = open_stream(face, model="m", temperature=0.5)
+    first = face.next(opened)
+    assert (first.content, first.reasoning) == ("", "Hm.")  # type: ignore[attr-defined]
+    assert texts(face, opened) == ["Hel", "lo"]
+    whole = reply(face, opened)
+    assert (whole.content, whole.reasoning, whole.usage.total_tokens) == ("Hello", "Hm.", 5)
+    assert type(whole.response) is ChatCompletion
+    assert (whole.response.model, whole.response.choices[0].finish_reason) == ("m", "stop")
+    assert whole.response.request_id == opened.request_id == "r-1"
+    assert sockets.requests == [{"type": "request", "prompt": "Hi", "model": "m", "temperature": 0.5}]
+    upgrade = sockets.upgrades[0]
+    assert upgrade.path == "/v1/stream"
+    assert upgrade.headers["authorization"] == f"Bearer {KEY}"
+    assert upgrade.headers["user-agent"].startswith("abyssal/")
+
+
+def test_one_socket_for_many_requests(sockets: SocketServer, face: Face) -> None:
+    sockets.will(HELLO)
+    for _ in range(3):
+        assert texts(face, open_stream(face, model="m")) == ["Hel", "lo"]
+    assert len(sockets.upgrades) == 1
+    assert len(sockets.requests) == 3
+
+
+def test_two_at_once_have_a_socket_each(sockets: SocketServer, face: Face) -> None:
+    sockets.will(HELLO)
+    one, other = open_stream(face, model="m"), open_stream(face, model="m")
+    assert texts(face, one) == texts(face, other) == ["Hel", "lo"]
+    open_stream(face, model="m")
+    assert len(sockets.upgrades) == 2
+
+
+def test_messages_in_place_of_a_prompt_and_no_model(sockets: SocketServer, face: Face) -> None:
+    sockets.will(HELLO)
+    said = [{"role": "user", "content": "Hi"}]
+    assert reply(face, open_stream(face, None, messages=said)).content == "Hello"
+    assert sockets.requests == [{"type": "request", "messages": said}]
+    assert sockets.upgrades[0].path == "/v1/chat/stream"
+
+
+def test_extra_headers_have_a_socket_of_their_own(sockets: SocketServer, face: Face) -> None:
+    sockets.will(HELLO)
+    reply(face, open_stream(face, model="m"))
+    reply(face, open_stream(face, model="m", extra_headers={"x-team": "blue"}))
+    assert [upgrade.headers.get("x-team") for upgrade in sockets.upgrades] == [None, "blue"]
+
+
+def test_tool_calls_are_put_together(sockets: SocketServer, face: Face) -> None:
+    call = {"index": 0, "id": "call_0", "type": "function", "function": {"name": "f", "arguments": '{"a"'}}
+    rest = {"index": 0, "function": {"arguments": ":1}"}}
+    sockets.will(
+        [piece("", tool_calls=[call]), piece("", tool_calls=[rest]), last(finish_reason="tool_calls")]
+    )
+    whole = reply(face, open_stream(face, model="m"))
+    (made,) = whole.response.choices[0].message.tool_calls
+    assert (made.id, made.function.name, made.function.arguments) == ("call_0", "f", '{"a":1}')
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [{"type": "text_stream", "content": "Hello"}, {"type": "complete", "usage": None}],
+        [{"content": "Hello"}, {"content": "", "finish_reason": "stop", "usage": None}],
+        [{"type": "news", "content": "no"}, piece("Hello"), {"type": "cancelled"}, last()],
+    ],
+)
+def test_the_other_dialects_and_what_is_not_known(sockets: SocketServer, said: list[Any]) -> None:
+    sockets.will(said)
+    with opened_face("sync-direct", sockets.url) as face:
+        assert face.client.stream("Hi", model="m").reply().content == "Hello"
+
+
+# Errors
+
+
+def test_an_error_in_place_of_an_answer(sockets: SocketServer, face: Face) -> None:
+    sockets.will([problem("no such model", code="model_not_found", type="invalid_request_error")])
+    with pytest.raises(Exception, match="no such model") as caught:
+        open_stream(face, model="m")
+    assert caught.value.request_id == "r-9"  # type: ignore[attr-defined]
+    sockets.will(HELLO)
+    assert reply(face, open_stream(face, model="m")).content == "Hello"
+
+
+def test_what_may_help_is_tried_again(sockets: SocketServer, face: Face) -> None:
+    busy = problem("busy", code="rate_limit_exceeded") | {"retry_after": 7}
+    sockets.will([busy], [problem("down", code="unavailable")], HELLO)
+    assert reply(face, open_stream(face, model="m")).content == "Hello"
+    assert face.sleeps == [7, 1.0]
+
+
+def test_at_most_as_often_as_was_said(sockets: SocketServer, face: Face) -> None:
+    sockets.will([problem("busy", code="rate_limit_exceeded")])
+    with pytest.raises(RateLimitError, match="busy"):
+        open_stream(face, model="m")
+    assert len(sockets.requests) == 3
+
+
+def test_an_error_in_the_middle_ends_the_answer(sockets: SocketServer, face: Face) -> None:
+    sockets.will([piece("Hel"), problem("down", code="unavailable"), piece("lo"), last()])
+    opened = open_stream(face, model="m")
+    assert face.next(opened).content == "Hel"  # type: ignore[attr-defined]
+    for _ in range(2):
+        with pytest.raises(UnavailableError, match="down"):
+            face.next(opened)
+    with pytest.raises(UnavailableError):
+        reply(face, opened)
+    assert opened.completion_so_far().choices[0].message.content == "Hel"
+
+
+def test_a_credential_that_is_refused(sockets: SocketServer, face: Face) -> None:
+    def refuse(connection: ServerConnection) -> None:
+        connection.send('{"type":"error","error":{"message":"who?","type":"authentication_error"}}')
+        connection.close(4401, "see the error message")
+
+    sockets.will(refuse)
+    with pytest.raises(AuthenticationError, match=r"who\?"):
+        open_stream(face, model="m")
+    assert len(sockets.requests) == 1
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, AuthenticationError), (503, UnavailableError)])
+def test_an_upgrade_that_is_refused(server: RawServer, way: str, status: int, kind: type) -> None:
+    server.will(answer(error_body("not you"), status, x_request_id="r-3"))
+    with opened_face(way, server.url) as face, pytest.raises(kind, match="not you") as caught:
+        open_stream(face, model="m")
+    assert caught.value.request_id == "r-3"  # type: ignore[attr-defined]
+    assert len(server.requests) == (1 if status == 401 else 3)
+
+
+@pytest.mark.parametrize("reply", [answer({}), b"HTTP/1.1 204 No\r\n\r\n", b"nonsense\r\n\r\n"])
+def test_a_server_that_speaks_no_websocket(server: RawServer, way: str, reply: bytes) -> None:
+    def said(peer: Any) -> None:
+        peer.send(reply)
+        peer.close()
+
+    server.will(said)
+    with opened_face(way, server.url) as face, pytest.raises(ProtocolError, match="opens no WebSocket"):
+        open_stream(face, model="m")
+
+
+def test_a_server_that_hangs_up_before_the_upgrade(server: RawServer, way: str) -> None:
+    server.will(lambda peer: peer.close())
+    with opened_face(way, server.url) as face:
+        with pytest.raises(ApiConnectionError, match="before it answered"):
+            open_stream(face, model="m")
+        assert len(face.sleeps) == 2
+
+
+def test_nobody_there(way: str) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
+        with opened_face(way, url) as face, pytest.raises(ApiConnectionError, match="Is it running"):
+            open_stream(face, model="m")
+
+
+def test_a_cut_before_the_first_message_is_tried_again(sockets: SocketServer, face: Face) -> None:
+    sockets.will(lambda connection: connection.close(1001), cut, HELLO)
+    assert reply(face, open_stream(face, model="m")).content == "Hello"
+    assert len(face.sleeps) == 2
+
+
+def cut(connection: ServerConnection) -> None:
+    connection.socket.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("closing", [cut, lambda connection: connection.close(1011, "oh")])
+def test_a_cut_in_the_middle(sockets: SocketServer, face: Face, closing: Any) -> None:
+    def begin(connection: ServerConnection) -> None:
+        connection.send('{"type":"response","content":"Hel"}')
+        closing(connection)
+
+    sockets.will(begin)
+    opened = open_stream(face, model="m")
+    assert face.next(opened).content == "Hel"  # type: ignore[attr-defined]
+    with pytest.raises(StreamInterruptedError, match="closed"):
+        face.next(opened)
+    with pytest.raises(StreamInterruptedError):
+        reply(face, opened)
+    assert opened.completion_so_far().choices[0].message.content == "Hel"
+    assert len(sockets.requests) == 1
+
+
+@pytest.mark.parametrize("said", ["[1]", "nonsense", '{"content":3}', '{"type":7}', b"\xff"])
+def test_what_is_no_message_of_an_answer(sockets: SocketServer, said: Any) -> None:
+    sockets.will([said])
+    with opened_face("sync-direct", sockets.url) as face, pytest.raises(OpenAICompatibilityError):
+        face.client.stream("Hi", model="m")
+
+
+def test_silence_is_a_timeout(sockets: SocketServer, way: str) -> None:
+    sockets.will([])
+    with opened_face(way, sockets.url, max_retries=0) as face:
+        with pytest.raises(ApiTimeoutError, match="sent nothing for"):
+            open_stream(face, model="m", timeout=0.05)
+        sockets.will([piece("Hel")])
+        opened = open_stream(face, model="m", timeout=0.2)
+        face.next(opened)
+        with pytest.raises(ApiTimeoutError):
+            face.next(opened)
+
+
+# Closing
+
+
+def test_closing_early_closes_the_socket(sockets: SocketServer, face: Face) -> None:
+    sockets.will([piece("Hel")], HELLO)
+    opened = open_stream(face, model="m")
+    face.close(opened)
+    face.close(opened)
+    assert sockets.closed.wait(10)
+    assert sockets.closings == [1000]
+    assert texts(face, opened) == ["Hel"]  # it had come
+    with pytest.raises(StreamInterruptedError, match="it was closed"):
+        reply(face, opened)
+    assert reply(face, open_stream(face, model="m")).content == "Hello"
+    assert len(sockets.upgrades) == 2
+
+
+def test_a_context_manager_and_a_dropped_stream_close_it_too(sockets: SocketServer) -> None:
+    sockets.will([piece("Hel")])
+    with opened_face("sync-direct", sockets.url) as face:
+        with face.client.stream("Hi", model="m") as opened:
+            next(opened)
+        assert sockets.closed.wait(10)
+        sockets.closed.clear()
+        dropped = face.client.stream("Hi", model="m")
+        del dropped
+        assert sockets.closed.wait(10)
+    assert sockets.closings == [1000, 1000]
+
+
+def test_a_kept_socket_that_was_closed_meanwhile_is_no_matter(sockets: SocketServer, face: Face) -> None:
+    def answer_and_go(connection: ServerConnection) -> None:
+        for said in ('{"type":"response","content":"Hello"}', '{"type":"done"}'):
+            connection.send(said)
+        connection.close(1000)
+
+    sockets.will(answer_and_go)
+    for _ in range(2):
+        assert reply(face, open_stream(face, model="m")).content == "Hello"
+        assert sockets.closed.wait(10)
+    assert (len(sockets.upgrades), face.sleeps) == (2, [])
+
+
+def test_closing_the_client_closes_what_it_kept(sockets: SocketServer, way: str) -> None:
+    sockets.will(HELLO)
+    with opened_face(way, sockets.url) as face:
+        reply(face, open_stream(face, model="m"))
+        assert sockets.closings == []
+        face.close(face.client)
+        assert sockets.closed.wait(10)
+        assert sockets.closings == [1000]
+        with pytest.raises(ConfigurationError, match="closed"):
+            open_stream(face, model="m")
+
+
+def test_pings_are_answered_while_reading_and_on_kept_sockets(sockets: SocketServer, face: Face) -> None:
+    answered: list[bool] = []
+
+    def ping_first(connection: ServerConnection) -> None:
+        pong = connection.ping()
+        answered.append(pong.wait(10))
+        for said in ('{"type":"response","content":"Hello"}', '{"type":"done"}'):
+            connection.send(said)
+        with contextlib.suppress(Exception):
+            connection.ping()
+
+    sockets.will(ping_first)
+    for _ in range(2):
+        assert reply(face, open_stream(face, model="m")).content == "Hello"
+    assert (answered, len(sockets.upgrades)) == ([True, True], 1)
+
+
+# Who asks
+
+
+def test_a_signed_upgrade(sockets: SocketServer) -> None:
+    sockets.will(HELLO)
+    proof = {"api_key": None, "key_id": "k-1", "secret": "s-1"}
+    with opened_face("sync-direct", sockets.url, **proof) as face:
+        assert face.client.stream("Hi", model="m").reply().content == "Hello"
+    headers = sockets.upgrades[0].headers
+    assert headers["x-api-key"] == "k-1"
+    assert headers["x-api-signature"]
+    assert "s-1" not in str(headers)
+
+
+def test_an_old_token_is_renewed(sockets: SocketServer) -> None:
+    def token(connection: Any, request: Any) -> Response | None:
+        if request.headers.get("authorization") != "Bearer one":
+            return None
+        body = b'{"error":{"message":"expired","type":"authentication_error"}}'
+        return Response(401, "Unauthorized", Headers({"content-length": str(len(body))}), body)
+
+    sockets.refuse = token
+    sockets.will(HELLO)
+    tokens = iter(["one", "two"])
+    proof = {"api_key": None, "client_id": "c", "client_secret": "s"}
+    with opened_face("sync-direct", sockets.url, **proof) as face:
+        transport = face.client._caller._transport
+
+        def fetch(request: Any) -> Any:
+            from abyssal.client.answer import Answer
+
+            body = f'{{"access_token":"{next(tokens)}","token_type":"Bearer","expires_in":3600}}'
+            return Answer(200, {}, body.encode())
+
+        transport.send = fetch
+        assert face.client.stream("Hi", model="m").reply().content == "Hello"
+    assert [one.headers["authorization"] for one in sockets.upgrades] == ["Bearer one", "Bearer two"]
+
+
+def test_over_tls(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = Path(__file__).parent
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(here / "localhost.pem", here / "localhost.key")
+    monkeypatch.setenv("SSL_CERT_FILE", str(here / "localhost.pem"))
+    with socket_server(ssl=context) as server:
+        server.will(HELLO)
+        with opened_face(way, server.url.replace("http", "https", 1)) as face:
+            for _ in range(2):
+                assert reply(face, open_stream(face, model="m")).content == "Hello"
+    assert len(server.upgrades) == 1
+
+
+# Before anything is sent
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, "needs a prompt or messages"),
+        ({"prompt": "a", "messages": []}, "not both"),
+        ({"prompt": "a", "modle": "m"}, "did you mean model?"),
+        ({"prompt": "a", "stream": True}, "no argument 'stream'"),
+    ],
+)
+def test_arguments_that_do_not_fit(sockets: SocketServer, arguments: Any, words: str) -> None:
+    with opened_face("sync-direct", sockets.url) as face, pytest.raises(TypeError) as caught:
+        face.client.stream(**arguments)
+    assert words in str(caught.value)
+    assert sockets.upgrades == []
+
+
+def test_what_has_no_json_form(sockets: SocketServer) -> None:
+    with opened_face("sync-direct", sockets.url) as face, pytest.raises(ConfigurationError, match="user"):
+        face.client.stream("Hi", user=object())
+
+
+def test_without_the_library_it_says_what_to_type() -> None:
+    code = """
+import sys
+sys.modules["websockets"] = None
+from abyssal import ConfigurationError, DeepSeekClient
+try:
+    DeepSeekClient("sk-x", base_url="http://127.0.0.1:1").stream("Hi")
+except ConfigurationError as error:
+    print(error)
+"""
+    assert "pip install websockets" in run(code)
+
+
+def test_a_client_that_opens_no_socket_does_not_load_the_library() -> None:
+    code = """
+import sys
+from abyssal import DeepSeekClient
+DeepSeekClient("sk-x", base_url="http://127.0.0.1:1").close()
+print("websockets" in sys.modules)
+"""
+    assert run(code) == "False"
+
+
+def test_a_proxy_is_named_when_the_way_is_barred(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with (
+        opened_face("sync-direct", "http://nowhere.invalid/v1", max_retries=0) as face,
+        pytest.raises(ApiConnectionError) as caught,
+    ):
+        face.client.stream("Hi")
+    assert "not over the proxy" in "".join(caught.value.__notes__)
