@@ -40,6 +40,9 @@ VERSION_0_1 = (
     "PRIMARY KEY (id)){without_rowid}",
 )
 
+AFTER_0_1 = tuple(revision_of(name) for name in MODULES)[1:]
+NEXT = f"{int(HEAD) + 1:04}"
+
 
 def schema_of(connection: Connection) -> dict[str, Any]:
     """All that the database itself says of its tables."""
@@ -135,7 +138,7 @@ def test_a_difference_would_be_seen(each_database: str, empty: Engine) -> None:
 
 
 def test_a_database_of_version_0_1_goes_on_with_its_rows(each_database: str, old: Engine) -> None:
-    assert migration_status(each_database).pending == ("0002",)
+    assert migration_status(each_database).pending == AFTER_0_1
     assert open_closed(each_database).pending == ()
     with old.connect() as connection:
         assert connection.execute(select(usage.c.id).order_by(usage.c.id)).scalars().all() == ["a", "b"]
@@ -183,14 +186,14 @@ def test_a_migration_that_fails_after_its_changes_takes_them_back(
         op.execute("UPDATE usage SET model = 'changed'")
         raise LookupError("the second half is missing")
 
-    broken = new_revision(monkeypatch, "0003_broken", upgrade)
+    broken = new_revision(monkeypatch, f"{NEXT}_broken", upgrade)
     with old.connect() as connection:
         before = schema_of(connection)
     engine = engine_for(parse_database_url(each_database))
-    with pytest.raises(ConfigurationError, match=r"migration 0003 failed .LookupError: the second half"):
+    with pytest.raises(ConfigurationError, match=rf"migration {NEXT} failed .LookupError: the second half"):
         bring_up_to_date(engine, (*MODULES, broken))
     engine.dispose()
-    assert migration_status(each_database).current == "0001"  # also 0002, which had gone well, is taken back
+    assert migration_status(each_database).current == "0001"  # also those that had gone well are taken back
     with old.connect() as connection:
         assert schema_of(connection) == before
         assert set(connection.execute(select(usage.c.model)).scalars()) == {"m"}
@@ -205,7 +208,7 @@ def test_who_comes_second_waits_and_has_nothing_to_do(
         entered.set()
         assert go_on.wait(20)
 
-    modules = (*MODULES, new_revision(monkeypatch, "0003_slow", upgrade))
+    modules = (*MODULES, new_revision(monkeypatch, f"{NEXT}_slow", upgrade))
     applied: dict[str, tuple[str, ...]] = {}
 
     def bring_up(who: str) -> None:
@@ -222,7 +225,7 @@ def test_who_comes_second_waits_and_has_nothing_to_do(
     go_on.set()
     first.join(20)
     second.join(20)
-    assert applied == {"first": ("0002", "0003"), "second": ()}
+    assert applied == {"first": (*AFTER_0_1, NEXT), "second": ()}
 
 
 def test_a_new_or_current_database_needs_no_alembic(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ A server with its defaults and the embedded engine answers. Objects that an exam
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import subprocess
@@ -46,6 +47,7 @@ class Platform:
             "PUBLIC_KEY": _public_key,
             "PUBLIC_KEY_ID": lambda: self._made("public-keys", public_key=_public_key()),
             "TOKEN": self.identities.token,
+            "CONVERSATION_ID": self._conversation,
         }
 
     def variables(self, line: str) -> dict[str, str]:
@@ -63,6 +65,10 @@ class Platform:
 
     def _made(self, kind: str, **fields: Any) -> str:
         return self.identities.create(kind, **fields)["id"]
+
+    def _conversation(self) -> str:
+        headers = {"Authorization": f"Bearer {self.server.api_key}"}
+        return json.loads(self.identities.send("POST", "/v1/conversations", headers, b"").body)["id"]
 
 
 def _public_key() -> str:

@@ -37,6 +37,7 @@ TABLES: dict[str, Any] = {
     "## `[limits]`": config.LimitsConfig,
     "## `[stores]`": config.StoresConfig,
     "## `[identity]`": config.IdentityConfig,
+    "## `[conversations]`": config.ConversationsConfig,
     "### `master_key`": config.MasterKeySource,
     '### `kind = "engine"`': config.EngineUpstream,
     '### `kind = "deepseek"`': config.DeepSeekUpstream,

@@ -7,6 +7,7 @@ from abyssal.config.file import load_config, parse_config
 from abyssal.config.types import (
     BUNDLED_MODEL,
     Config,
+    ConversationsConfig,
     DeepSeekUpstream,
     EngineUpstream,
     IdentityConfig,
@@ -27,6 +28,7 @@ __all__ = [
     "BUNDLED_MODEL",
     "CHAT_NAMES",
     "Config",
+    "ConversationsConfig",
     "DeepSeekUpstream",
     "EngineUpstream",
     "IdentityConfig",

@@ -14,6 +14,7 @@ import msgspec
 from abyssal.config.defaults import default_config
 from abyssal.config.types import (
     Config,
+    ConversationsConfig,
     EngineUpstream,
     IdentityConfig,
     LimitsConfig,
@@ -71,6 +72,9 @@ def parse_config(text: str, environ: Mapping[str, str], *, state_only: bool = Fa
         limits=_convert(document.get("limits", {}), LimitsConfig, "limits", environ),
         stores=_convert(document.get("stores", {}), StoresConfig, "stores", environ),
         identity=_convert(document.get("identity", {}), IdentityConfig, "identity", environ),
+        conversations=_convert(
+            document.get("conversations", {}), ConversationsConfig, "conversations", environ
+        ),
         upstreams=upstreams,
         models=models,
     )

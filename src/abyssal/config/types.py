@@ -90,6 +90,15 @@ class IdentityConfig(_Table, frozen=True, kw_only=True):
     rotate_after: Count = 30
 
 
+class ConversationsConfig(_Table, frozen=True, kw_only=True):
+    """`[conversations]`: how they rest, for how long, and how long a call waits for its turn."""
+
+    encrypt_conversations: bool = False
+    ttl: Annotated[int, msgspec.Meta(ge=1, le=315_360_000)] = 2_592_000
+    wait: Seconds = 30.0
+    waiting: Annotated[int, msgspec.Meta(ge=0)] = 16
+
+
 class LimitsConfig(_Table, frozen=True, kw_only=True):
     """`[limits]`: calls at once, per worker process."""
 
@@ -158,11 +167,12 @@ class Target(_Table, frozen=True, kw_only=True):
 
 
 class Model(_Table, frozen=True, kw_only=True):
-    """An entry of the model table: the name that clients use."""
+    """An entry of the model table: the name that clients use. `context`: tokens that it holds, 0: unknown."""
 
     name: Name
     targets: Annotated[tuple[Target, ...], msgspec.Meta(min_length=1)]
     owned_by: str = "deepseek"
+    context: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Config(_Table, frozen=True, kw_only=True):
@@ -172,6 +182,7 @@ class Config(_Table, frozen=True, kw_only=True):
     limits: LimitsConfig = LimitsConfig()
     stores: StoresConfig = StoresConfig()
     identity: IdentityConfig = IdentityConfig()
+    conversations: ConversationsConfig = ConversationsConfig()
     upstreams: tuple[Upstream, ...] = ()
     models: tuple[Model, ...] = ()
 

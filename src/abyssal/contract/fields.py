@@ -7,6 +7,7 @@ from typing import Any
 from abyssal.gateway.dialects import anthropic_request as anthropic
 from abyssal.gateway.dialects.completions_request import CompletionRequest
 from abyssal.gateway.dialects.responses_request import ResponsesRequest
+from abyssal.platform.conversations.drafts import ConversationDraft
 from abyssal.platform.identity import drafts
 from abyssal.wire.chat import ChatCompletion, ChatCompletionChunk, Model, ModelList
 from abyssal.wire.chat_request import ChatRequest
@@ -129,6 +130,14 @@ FIELDS: dict[Any, dict[str, str]] = {
         "prompt": "Not served: send `instructions` and `input`.",
         "background": "Not served: set `stream` for a long answer.",
         "moderation": "Not served.",
+    },
+    ConversationDraft: {
+        "title": "What people call it.",
+        "metadata": "Texts of your own, up to 16.",
+        "user_id": "Whose it is: what is exported or deleted when that person asks.",
+        "system_prompt": "A system message that stands before every call.",
+        "messages": "What stands before every call: system messages, or a history to go on from.",
+        "ttl": "Seconds after its last turn when it is gone; absent: the configured ones.",
     },
     drafts.OrganizationDraft: _ORGANIZATION,
     drafts.ProjectDraft: _ORGANIZATION | {"organization": _CREDENTIAL["organization"]},

@@ -159,7 +159,7 @@ class Gateway:
                     self.pipeline.identified(exchange, self._local.model)
                 else:
                     method_not_allowed(exchange, b"GET, HEAD")
-            elif path.startswith(b"/v1/platform/"):
+            elif path.startswith((b"/v1/platform/", b"/v1/conversations/")) or path == b"/v1/conversations":
                 self.pipeline.identified(exchange, self.backstage.take)
             elif path.startswith(b"/oauth/"):
                 self.backstage.take_with_authorization(exchange)

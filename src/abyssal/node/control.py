@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 from abyssal.clock import Clock
 from abyssal.config import Config
 from abyssal.node.faults import StoreUnavailableError
+from abyssal.platform.conversations.ordering import Ordering
 from abyssal.stores.records import Failed
 from abyssal.stores.snapshot import Snapshot
 from abyssal.wire.errors import ConfigurationError, UnavailableError
@@ -34,6 +35,7 @@ T = TypeVar("T")
 _log = logging.getLogger("abyssal.node")
 
 _MINUTE, _HOUR = 60 * 10**9, 3600 * 10**9  # nanoseconds
+_RENEW_EVERY = 5 * 10**9  # a third of a lease
 _REFUSALS_KEPT = 30 * 24 * _HOUR
 _MOST_UNWRITTEN = 10_000  # failed attempts at /oauth that wait for the next look
 
@@ -66,6 +68,8 @@ class Control:
         self._old_secrets = 0
         self._rendering: asyncio.Task[bytes] | None = None  # the next, which those who ask now share
         self._is_open = asyncio.Event()
+        self._ordering = Ordering(config.conversations.waiting)
+        self._renewed_at = 0
 
     async def open(self) -> FirstKey:
         """Open the database, see to the first key, replay the journal of whoever wrote before."""
@@ -90,6 +94,8 @@ class Control:
             run=self._run_for_routes,
             in_force=in_force,
             failed=self._note_failure,
+            conversations=self._config.conversations,
+            ordering=self._ordering,
         )
 
     # --- the workers' picture -------------------------------------------------------------------------
@@ -128,6 +134,29 @@ class Control:
             return False
         self._upkeep_at = now
         return await self._run(self._keep_up)
+
+    async def renew_leases(self) -> None:
+        """Let calls in conversations go on holding them; what is due every few seconds."""
+        held, now = self._ordering.holding(), self._clock.unix_ns()
+        if not held or 0 <= now - self._renewed_at < _RENEW_EVERY:
+            return
+        from abyssal.platform.conversations.calls import renew
+
+        self._renewed_at = now
+        await self._run(lambda: renew(self._engine, held, now_ns=now))
+
+    async def end_worker(self, writer: str) -> None:
+        """A worker is gone, and with it its calls: who waits for a conversation of theirs goes on."""
+        held = self._ordering.holding(writer)
+        try:
+            if held:
+                from abyssal.platform.conversations.calls import release
+
+                await self._run(lambda: release(self._engine, held))
+        except StoreUnavailableError as error:
+            _log.error("conversations of a lost worker stay taken until their leases run out: %s", error)
+        finally:
+            self._ordering.end(writer)
 
     async def render_metrics(self, live: Callable[[], list[str]]) -> bytes:
         """The Prometheus text, with everything that is in the journal now."""
@@ -194,6 +223,7 @@ class Control:
         from abyssal.platform.metrics import Metrics
         from abyssal.stores.master_key import open_master_keys
         from abyssal.stores.sql.calls import CallStore
+        from abyssal.stores.sql.conversations import release_all_leases
         from abyssal.stores.sql.database import database_url, open_database
         from abyssal.stores.sql.publication import Publication
         from abyssal.stores.sql.vault import Vault
@@ -205,6 +235,9 @@ class Control:
         keys = open_master_keys(config.identity.master_key, self._data, self._environ)
         self._vault = Vault(self._engine, keys)
         self._vault.prepare(now_ns=now)
+        if self._engine.dialect.name == "sqlite":  # a file is one node's: whoever held a lease is dead
+            with self._engine.begin() as connection:
+                release_all_leases(connection)
         first = ensure_first_key(self._engine, self._vault, self._data, self._given_key, now_ns=now)
         self._watch = ChangeWatch(self._engine)
         self._reading = open_database(url, one_connection=True, migrate=False)
@@ -219,10 +252,12 @@ class Control:
         return self._drain.step(live)
 
     def _keep_up(self) -> bool:
+        from abyssal.platform.conversations.ageing import forget_expired
         from abyssal.platform.oauth.token_keys import rotate_if_due
         from abyssal.stores.sql.refusals import RefusalStore
 
         now, identity = self._clock.unix_ns(), self._config.identity
+        forget_expired(self._engine, now_ns=now)
         if not 0 <= now - self._aged_at < _HOUR:
             self._aged_at = now
             RefusalStore(self._engine).forget(now - _REFUSALS_KEPT)

@@ -169,6 +169,7 @@ class Node:
             pieces=self._control,
             claimed=self._claimed,
             answer=self._answer,
+            ended=self._control.end_worker,
             environ=environ_of_children(os.environ, self._config),
         )
         self._workers.append(worker)
@@ -265,6 +266,7 @@ class Node:
             except Exception:  # noqa: BLE001  whatever it is, the other steps must happen
                 _log.exception("the journal cannot be moved into the database")
             try:
+                await self._control.renew_leases()
                 if await self._control.poll() or await self._control.upkeep():
                     self._changed()
             except StoreUnavailableError as error:

@@ -32,7 +32,10 @@ _STEADY = 30.0  # seconds of life after which the wait starts over
 
 
 class WorkerProcess:
-    """One place for a worker; whoever dies in it is replaced. `setup_for` makes a Setup for a writer."""
+    """One place for a worker; whoever dies in it is replaced.
+
+    `setup_for` makes a Setup for a writer, `ended` hears of a writer that is gone.
+    """
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class WorkerProcess:
         pieces: Pieces,
         claimed: Callable[[Claim], ToWorker],
         answer: Callable[[Ask], Awaitable[Told]],
+        ended: Callable[[str], Awaitable[None]],
         environ: Mapping[str, str],
     ) -> None:
         self.index = index
@@ -56,6 +60,7 @@ class WorkerProcess:
         self._pieces = pieces
         self._claimed = claimed
         self._answer = answer
+        self._ended = ended
         self._answering: set[asyncio.Task[None]] = set()
         self._environ = environ
         self.feed: Feed | None = None
@@ -162,11 +167,12 @@ class WorkerProcess:
             began = loop.time()
             code = await self._process.wait()
             self.serving.clear()
-            self.writer, self.gauges, self._process = "", None, None
+            gone, self.writer, self.gauges, self._process = self.writer, "", None, None
             await self._stop_feeding()
             if self._link is not None:
                 self._link.close()
                 self._link = None
+            await self._ended(gone)
             if self._stopping:
                 return
             wait = _FIRST_WAIT if loop.time() - began > _STEADY else min(wait * 2, _LONGEST_WAIT)

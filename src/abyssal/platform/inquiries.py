@@ -5,12 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
+from abyssal.platform.conversations.calls import append_turn, open_conversation, release_conversation
 from abyssal.platform.plane import ControlPlane
+from abyssal.stores.conversation_inquiries import APPEND, OPEN, RELEASE
 from abyssal.wire.errors import ApiError, InternalServerError, NotFoundError
 
 Service = Callable[[bytes, ControlPlane], Awaitable[bytes]]
 
-TOPICS: Mapping[str, Service] = {}
+TOPICS: Mapping[str, Service] = {
+    OPEN: open_conversation,
+    APPEND: append_turn,
+    RELEASE: release_conversation,
+}
 
 _log = logging.getLogger("abyssal.node")
 

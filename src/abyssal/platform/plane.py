@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from abyssal.clock import Clock
-from abyssal.config import IdentityConfig
+from abyssal.config import ConversationsConfig, IdentityConfig
+from abyssal.platform.conversations.ordering import Ordering
 from abyssal.wire.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class ControlPlane:
 
     `in_force` waits until every worker of this node has what was committed; False when one takes too long.
     `issuer` is the address that tokens name. `local` is true for a command on the machine itself, which needs
-    no credential: it owns the data directory.
+    no credential: it owns the data directory. `ordering` says whose turn it is in a conversation.
     """
 
     engine: Engine
@@ -48,6 +49,8 @@ class ControlPlane:
     in_force: Callable[[], Awaitable[bool]]
     failed: Failed
     local: bool = False
+    conversations: ConversationsConfig = field(default_factory=ConversationsConfig)
+    ordering: Ordering = field(default_factory=lambda: Ordering(0))
 
 
 def not_in_force() -> UnavailableError:

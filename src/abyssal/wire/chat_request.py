@@ -120,7 +120,12 @@ class ChatRequest(msgspec.Struct):
     user: str | None = None
 
 
+class _Messages(msgspec.Struct):
+    messages: list[Message]
+
+
 _decoder = msgspec.json.Decoder(ChatRequest)
+_messages = msgspec.json.Decoder(_Messages)
 _guard = KeyGuard(ChatRequest.__struct_fields__)
 
 
@@ -156,6 +161,16 @@ def parse_chat_request(body: bytes) -> ChatRequest:
             twice = next(name for name in names if names.count(name) > 1)
             raise BadRequestError(f'tools: the function name "{twice}" is there twice.', param="tools")
     return request
+
+
+def check_messages(messages: bytes) -> None:
+    """Raise BadRequestError unless `messages` (a JSON array) are those of a chat request, or none."""
+    body = b'{"messages":%b}' % messages
+    check_text(body)
+    try:
+        _messages.decode(body)
+    except msgspec.ValidationError as error:
+        _refuse(str(error))
 
 
 _PATH = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<key>key in )?\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abyssal.contract.operation import Operation
+from abyssal.contract.operations.conversations import CONVERSATIONS
 from abyssal.contract.operations.dialects import DIALECTS
 from abyssal.contract.operations.identity import OAUTH
 from abyssal.contract.operations.management import MANAGEMENT
@@ -10,7 +11,15 @@ from abyssal.contract.operations.service import SERVICE
 from abyssal.contract.operations.sockets import SOCKETS
 from abyssal.contract.operations.text import TEXT
 
-OPERATIONS: tuple[Operation, ...] = (*TEXT, *DIALECTS, *SOCKETS, *OAUTH, *MANAGEMENT, *SERVICE)
+OPERATIONS: tuple[Operation, ...] = (
+    *TEXT,
+    *DIALECTS,
+    *SOCKETS,
+    *CONVERSATIONS,
+    *OAUTH,
+    *MANAGEMENT,
+    *SERVICE,
+)
 
 TAGS: dict[str, str] = {
     "Chat": "The official format: what every DeepSeek and OpenAI client speaks.",
@@ -19,6 +28,7 @@ TAGS: dict[str, str] = {
     "Anthropic": "Anthropic's Messages, answered by DeepSeek models.",
     "Responses": "OpenAI's Responses, stateless.",
     "WebSocket": "Streams over WebSocket, three dialects told apart by the first messages.",
+    "Conversations": "What was said, kept for a project: a call sends only what is new.",
     "OAuth": "Access tokens for OAuth 2.0 clients.",
     "Organisations": "Organisations, their projects and members; notifications.",
     "Credentials": "API keys, OAuth clients, signing keys and public keys.",

@@ -24,9 +24,10 @@ _QUERY = {
     "organization": Parameter("organization", "query", "The organisation; absent: the caller's."),
     "project": Parameter("project", "query", "Only those of this project."),
 }
-_REPEATABLE = Parameter(
+REPEATABLE = Parameter(
     "Idempotency-Key", "header", "The same key within a day gets the same answer; 1 to 255 characters."
 )
+PAGE = (_QUERY["limit"], _QUERY["after"])
 _ID = Parameter("id", "path", "Its id.", required=True)
 
 
@@ -110,7 +111,7 @@ def _operation(endpoint: Endpoint) -> Operation:
         parameters=(
             *((_ID,) if has_id else ()),
             *(_QUERY[name] for name in endpoint.query),
-            *((_REPEATABLE,) if endpoint.repeatable else ()),
+            *((REPEATABLE,) if endpoint.repeatable else ()),
         ),
         bodies=() if endpoint.body is None else (Body(JSON, endpoint.body),),
         answers=(Answer(said.summary + ".", (Body(JSON, said.answer),), endpoint.status),),

@@ -1,4 +1,4 @@
-"""The ASGI application behind the workers: metrics, management, OAuth, pages; errors for the rest."""
+"""The ASGI application behind the workers: metrics, management, OAuth, tenants, pages; errors."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from abyssal.platform.http.management import management_routes
 from abyssal.platform.http.oauth import oauth_routes
+from abyssal.platform.http.tenant import tenant_routes
 from abyssal.platform.plane import ControlPlane
 from abyssal.wire.errors import ApiError, InternalServerError, NotFoundError, error_for_status
 
@@ -30,6 +31,7 @@ def build_app(
             *pages,
             *oauth_routes(plane),
             *management_routes(plane),
+            *tenant_routes(plane),
         ],
         exception_handlers={HTTPException: _error, ApiError: _api_error, Exception: _fault},
     )

@@ -8,17 +8,35 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from abyssal.platform.identity.transaction import Transaction
+from sqlalchemy import Connection
+
+from abyssal.platform.identity.rules import Caller
 from abyssal.stores.sealing import Place
 from abyssal.stores.sql.idempotency import AnswerRow, add_answer, find_answer, forget_answers
+from abyssal.stores.sql.vault import Vault
 from abyssal.wire.errors import BadRequestError, ConflictError
 
 HEADER = "Idempotency-Key"
 _KEY = re.compile(r"[!-~]{1,255}")
 _KEPT_NS = 24 * 3600 * 1_000_000_000
 _LOCAL = "local"  # the owner of the data directory has no credential
+
+
+class Turn(Protocol):
+    """A transaction of who asks: management's or a tenant's own."""
+
+    judged: bool
+
+    @property
+    def connection(self) -> Connection: ...
+    @property
+    def vault(self) -> Vault: ...
+    @property
+    def caller(self) -> Caller: ...
+    @property
+    def now_ns(self) -> int: ...
 
 
 class Answer(NamedTuple):
@@ -38,7 +56,7 @@ def check_key(key: str) -> None:
         )
 
 
-def answered_before(turn: Transaction, key: str, request: bytes) -> Answer | None:
+def answered_before(turn: Turn, key: str, request: bytes) -> Answer | None:
     """What this caller was answered to the same `request` (its SHA-256), if they asked it before.
 
     Raises ConflictError when the key came with another request.
@@ -58,7 +76,7 @@ def answered_before(turn: Transaction, key: str, request: bytes) -> Answer | Non
     return Answer(found.status, turn.vault.open(found.sealed, _place(caller, key)))
 
 
-def keep_answer(turn: Transaction, key: str, request: bytes, answer: Answer) -> None:
+def keep_answer(turn: Turn, key: str, request: bytes, answer: Answer) -> None:
     """Keep an answer, in the transaction that makes what it tells of."""
     caller = turn.caller.credential or _LOCAL
     sealed = turn.vault.seal(turn.connection, answer.body, _place(caller, key))

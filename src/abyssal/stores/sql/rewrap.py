@@ -25,12 +25,14 @@ from sqlalchemy import (
 
 from abyssal.stores.sealing import MasterKey, Place, SealError, head_of, key_id_of, rewrapped
 from abyssal.stores.sql.schema import (
+    conversations,
     credentials,
     idempotency_keys,
     platform_secrets,
     projects,
     secrets,
     token_keys,
+    turns,
 )
 from abyssal.wire.errors import ConfigurationError
 
@@ -58,7 +60,7 @@ class Sealed:
 
     def place(self, row: Any) -> Place:
         """The place of a row of `next_rows`."""
-        return Place(row.tenant, self.table.name, "/".join(row[: len(self.key)]))
+        return Place(row.tenant, self.table.name, "/".join(map(str, row[: len(self.key)])))
 
 
 def _of_the_platform(table: Table) -> Sealed:
@@ -70,6 +72,8 @@ SEALED: tuple[Sealed, ...] = (
     Sealed(secrets, secrets.join(credentials).join(projects), projects.c.organization_id),
     _of_the_platform(token_keys),
     _of_the_platform(idempotency_keys),
+    Sealed(conversations, conversations.join(projects), projects.c.organization_id),
+    Sealed(turns, turns.join(conversations).join(projects), projects.c.organization_id),
 )
 
 

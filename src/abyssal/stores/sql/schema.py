@@ -185,6 +185,41 @@ notifications = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
+# --- conversations ------------------------------------------------------------------------------------
+
+# `content` or `sealed`: JSON, plain or under the master key, by `encrypt_conversations` when it was written.
+# `lease_holder` is the call that may add a turn, until `lease_until`.
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("project_id", String(40), ForeignKey("projects.id"), nullable=False),
+    Column("user_id", String(512)),
+    Column("content", LargeBinary),
+    Column("sealed", LargeBinary),
+    Column("turns", Integer, nullable=False),
+    Column("ttl_us", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, index=True),
+    Column("lease_holder", String(100)),
+    Column("lease_until", BigInteger),
+)
+
+# What one call added: its new messages and the answer. `tokens` is an estimate.
+turns = Table(
+    "turns",
+    metadata,
+    Column("conversation_id", String(40), ForeignKey("conversations.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("call_id", String(40), nullable=False),
+    Column("model", String(256), nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("content", LargeBinary),
+    Column("sealed", LargeBinary),
+    Column("created_at", BigInteger, nullable=False),
+)
+
 # --- calls --------------------------------------------------------------------------------------------
 
 # One row per call that reached an upstream; the primary key makes a replayed journal harmless.
@@ -237,3 +272,7 @@ api_keys = Table(
 _MADE = (credentials.c.created_at, credentials.c.id)
 Index("ix_credentials_kind_project", credentials.c.kind, credentials.c.project_id, *_MADE)
 Index("ix_credentials_kind_created", credentials.c.kind, *_MADE)
+
+_OWN = (conversations.c.created_at, conversations.c.id)
+Index("ix_conversations_project", conversations.c.project_id, *_OWN)
+Index("ix_conversations_user", conversations.c.project_id, conversations.c.user_id, *_OWN)

@@ -160,8 +160,12 @@ async def call_async(
 ) -> Answer:
     answer = Answer()
 
+    asked = iter([{"type": "http.request", "body": body, "more_body": False}])
+
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
+        for message in asked:
+            return message
+        return await asyncio.get_running_loop().create_future()  # the client stays
 
     async def send(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":

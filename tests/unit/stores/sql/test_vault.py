@@ -242,6 +242,8 @@ def test_another_master_key(engine: Engine, tmp_path: Path) -> None:
         "secrets": 1203,
         "token_keys": 1,
         "idempotency_keys": 2,
+        "conversations": 0,
+        "turns": 0,
     }
     (after,) = ring(tmp_path)
     assert after != before

@@ -7,7 +7,11 @@ backup), in one transaction on both databases, without the tables of `schema.py`
 from __future__ import annotations
 
 _VERSIONS = f"{__name__}.versions"
-MODULES = (f"{_VERSIONS}.0001_foundation", f"{_VERSIONS}.0002_identity")
+MODULES = (
+    f"{_VERSIONS}.0001_foundation",
+    f"{_VERSIONS}.0002_identity",
+    f"{_VERSIONS}.0003_conversations",
+)
 
 
 def revision_of(module: str) -> str:
