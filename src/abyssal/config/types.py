@@ -100,10 +100,12 @@ class ConversationsConfig(_Table, frozen=True, kw_only=True):
 
 
 class LimitsConfig(_Table, frozen=True, kw_only=True):
-    """`[limits]`: calls at once, per worker process."""
+    """`[limits]`: calls at once, per worker process; bytes kept of resumable streams, of each and of all."""
 
     concurrency: Count = 8192
     concurrency_per_key: Count = 2500
+    resume_buffer: Count = 256 * 1024
+    resume_memory: Count = 96 * 1024 * 1024
 
 
 class Repairs(_Table, frozen=True, kw_only=True):

@@ -40,9 +40,13 @@ from abyssal.gateway.pipeline import Pipeline
 from abyssal.gateway.recall.nothing import RemembersNothing
 from abyssal.gateway.relay.backstage import Backstage
 from abyssal.gateway.relay.call import RelayContext
+from abyssal.gateway.relay.siblings import Siblings, socket_of
 from abyssal.gateway.repairs.mending import Mend
 from abyssal.gateway.repairs.reasoning_memory import ReasoningMemory
-from abyssal.gateway.routes import Handler, call_routes, sockets
+from abyssal.gateway.resume import Resuming
+from abyssal.gateway.resuming.event_id import TOKEN_BYTES
+from abyssal.gateway.resuming.streams import ResumableStreams
+from abyssal.gateway.routes import Handler, call_routes, sockets, streaming_routes
 from abyssal.gateway.routing.table import ModelTable
 from abyssal.gateway.upstreams.build import build_upstream
 from abyssal.gateway.upstreams.pool import Address, ConnectionPool
@@ -108,7 +112,20 @@ class Gateway:
         )
         local = LocalRoutes(readiness=self.readiness, listing=table.listing)
         self._local = local
-        self._posts = call_routes(self.pipeline, [model.name for model in config.models])
+        streaming = streaming_routes([model.name for model in config.models])
+        self._posts = call_routes(self.pipeline, streaming)
+        self.streams = ResumableStreams(
+            worker=setup.place,
+            bound=config.limits.resume_buffer,
+            total=config.limits.resume_memory,
+            now=loop.time,
+            token=lambda: secrets.token_urlsafe(TOKEN_BYTES).encode(),
+        )
+        others = [at for at in range(setup.workers) if at != setup.place] if setup.siblings else []
+        self.siblings = Siblings(setup.siblings, others, self._spawn)
+        self.resuming = Resuming(
+            self.pipeline, self.streams, self.siblings, worker=setup.place, routes=streaming
+        )
         self._gets: dict[bytes, Handler] = {
             b"/v1/stream": upgrade_required,
             b"/v1/chat/stream": upgrade_required,
@@ -118,21 +135,26 @@ class Gateway:
             b"/models": partial(self.pipeline.identified, go=local.models),
         }
         prefix, numbers = f"{clock.unix_ns() // 10**9:08x}{secrets.token_hex(4)}-", count(1)
-        self.front = HttpFront(
-            self.dispatch,
-            limits=FrontLimits(
-                header=config.server.header_timeout,
-                body=config.server.body_timeout,
-                idle=config.server.idle_timeout,
-                stalled_reader=config.server.stalled_reader_timeout,
-                max_body=config.server.max_body,
-            ),
+        limits = FrontLimits(
+            header=config.server.header_timeout,
+            body=config.server.body_timeout,
+            idle=config.server.idle_timeout,
+            stalled_reader=config.server.stalled_reader_timeout,
+            max_body=config.server.max_body,
+        )
+        make_front = partial(
+            HttpFront,
+            limits=limits,
             next_id=lambda: f"{prefix}{next(numbers):08x}",
             loop_time=loop.time,
             unix_ns=clock.unix_ns,
             trusted=Networks.parse(config.server.trusted_proxies),
-            sockets=sockets(self.pipeline, self._socket_call),
         )
+        self.front = make_front(
+            self.dispatch, sockets=sockets(self.pipeline, self._socket_call, self.resuming)
+        )
+        self.private_front = make_front(self.resuming.for_sibling)
+        self.private_path = socket_of(setup.siblings, setup.place) if setup.siblings else ""
 
     def dispatch(self, exchange: Exchange) -> None:
         """Give a whole request to the lane it belongs to."""
@@ -143,7 +165,11 @@ class Gateway:
                 self.pipeline.refuse(exchange, _draining())
             else:
                 handler, exchange.scope = post
-                handler(exchange)
+                head = exchange.head
+                if head.asks is None and head.last_event_id is None:
+                    handler(exchange)
+                else:
+                    self.resuming.call(exchange, handler)
             return
         get = self._gets.get(path)
         reads = method in (b"GET", b"HEAD")
@@ -151,7 +177,11 @@ class Gateway:
             if get is not None and reads:
                 get(exchange)
             elif post is not None:
-                method_not_allowed(exchange, b"POST")
+                if self.resuming.takes(exchange):
+                    exchange.scope = post[1]
+                    self.resuming.resume(exchange)
+                else:
+                    method_not_allowed(exchange, b"POST")
             elif get is not None:
                 method_not_allowed(exchange, b"GET, HEAD")
             elif path.startswith((b"/v1/models/", b"/models/")):
@@ -167,6 +197,16 @@ class Gateway:
                 self.backstage.take(exchange)
         except ApiError as error:
             self.pipeline.refuse(exchange, error)
+
+    def drain(self) -> None:
+        """Take no more calls; those at work go on, but for those that nobody reads."""
+        self.draining = self.front.draining = self.private_front.draining = True
+        self.streams.drain()
+
+    @property
+    def busy(self) -> bool:
+        """Whether some client still waits for an answer, or for the rest of one."""
+        return self.front.busy or self.private_front.busy
 
     def _socket_call(self, exchange: Exchange, dialect: Dialect) -> None:
         if self.draining:
@@ -199,6 +239,9 @@ class Gateway:
     def sweep(self) -> None:
         """Apply deadlines to clients and let go of upstream connections that idled; once a second."""
         self.front.sweep()
+        self.private_front.sweep()
+        self.streams.sweep(self._loop.time())
+        self.siblings.sweep()
         self.directory.forget_ended(self._clock.unix_ns())
         for upstream in self.upstreams.values():
             upstream.pool.sweep()
@@ -220,7 +263,10 @@ class Gateway:
 
     def close(self) -> None:
         """Cut what is left: connections, upstreams, the journal."""
+        self.streams.drain()
         self.front.abort()
+        self.private_front.abort()
+        self.siblings.close()
         for upstream in self.upstreams.values():
             upstream.pool.close()
         self.backstage.pool.close()

@@ -41,6 +41,8 @@ class Setup(msgspec.Struct, frozen=True, tag=True):
     workers: int
     nonces: str = ""  # directory
     issuer: str = ""  # of access tokens: the platform's address
+    place: int = 0  # of this worker among `workers`
+    siblings: str = ""  # directory of the workers' private sockets, "" where there is one worker
 
 
 class Publish(msgspec.Struct, frozen=True, tag=True):

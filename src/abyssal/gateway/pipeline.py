@@ -127,6 +127,17 @@ class Pipeline:
 
         self.identified(exchange, answer)
 
+    def known(self, exchange: Exchange, dialect: Dialect | None, go: Callable[[Exchange], None]) -> None:
+        """Find out who asks and whether they may; `go` answers. Refusals are in the format of `dialect`."""
+        if dialect is not None:
+            exchange.client = Translated(exchange.client, dialect)
+
+        def permitted(exchange: Exchange) -> None:
+            self._permit(exchange)
+            go(exchange)
+
+        self.identified(exchange, permitted)
+
     def identified(self, exchange: Exchange, go: Callable[[Exchange], None]) -> None:
         """Find out whose the request is and go on with `go`; turn a stranger away."""
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from abyssal.gateway.dialects.anthropic import AnthropicMessages
@@ -10,7 +10,8 @@ from abyssal.gateway.dialects.anthropic_tokens import count_tokens
 from abyssal.gateway.dialects.completions import BETA_COMPLETIONS, COMPLETIONS, Completions
 from abyssal.gateway.dialects.dialect import Dialect
 from abyssal.gateway.dialects.responses import Responses
-from abyssal.gateway.dialects.sockets.session import Session, Stages
+from abyssal.gateway.dialects.sockets.seams import Resuming, Stages
+from abyssal.gateway.dialects.sockets.session import Session
 from abyssal.gateway.dialects.text import COMPLETION, DEFAULT_MODEL, GENERATE
 from abyssal.gateway.exchange import Exchange, RequestHead
 from abyssal.gateway.front.websocket import WebSocketConnection
@@ -22,27 +23,41 @@ _CHAT = BITS["chat"]
 
 
 def sockets(
-    pipeline: Pipeline, call: Callable[[Exchange, Dialect], None]
+    pipeline: Pipeline, call: Callable[[Exchange, Dialect], None], resuming: Resuming
 ) -> dict[bytes, Callable[[WebSocketConnection, RequestHead], Session]]:
-    """The WebSockets; `call` takes each request of one."""
+    """The WebSockets; `call` takes each request of one, `resuming` those whose answers can be read on."""
+    stages = Stages(pipeline.identified, call, resuming, _CHAT)
     return {
-        b"/v1/stream": partial(Session, Stages(pipeline.identified, call, _CHAT)),
-        b"/v1/chat/stream": partial(Session, Stages(pipeline.identified, call, _CHAT, DEFAULT_MODEL)),
+        b"/v1/stream": partial(Session, stages),
+        b"/v1/chat/stream": partial(Session, stages._replace(default_model=DEFAULT_MODEL)),
     }
 
 
-def call_routes(pipeline: Pipeline, models: Iterable[str]) -> dict[bytes, tuple[Handler, int]]:
-    """All `POST` routes. `models` are the names of the model table, which no format renames."""
-    anthropic = AnthropicMessages(frozenset(models))
-    dialects = {
+def streaming_routes(models: Iterable[str]) -> dict[bytes, Dialect | None]:
+    """The `POST` routes that can stream, and their formats, None for the official one.
+
+    `models` are the names of the model table, which no format renames.
+    """
+    return {
+        b"/v1/chat/completions": None,
+        b"/chat/completions": None,
+        b"/beta/chat/completions": None,
         b"/v1/completions": Completions(COMPLETIONS),
         b"/beta/completions": Completions(BETA_COMPLETIONS),
         b"/v1/text/generate": Completions(GENERATE),
         b"/v1/text/completion": Completions(COMPLETION),
-        b"/anthropic/v1/messages": anthropic,
+        b"/anthropic/v1/messages": AnthropicMessages(frozenset(models)),
         b"/responses": Responses(),
         b"/v1/responses": Responses(),
     }
+
+
+def call_routes(
+    pipeline: Pipeline, streaming: Mapping[bytes, Dialect | None]
+) -> dict[bytes, tuple[Handler, int]]:
+    """All `POST` routes; `streaming` are those that can stream."""
+    anthropic = streaming[b"/anthropic/v1/messages"]
+    assert anthropic is not None
     handlers: dict[bytes, Handler] = {
         b"/v1/chat/completions": pipeline.chat,
         b"/chat/completions": pipeline.chat,
@@ -51,6 +66,7 @@ def call_routes(pipeline: Pipeline, models: Iterable[str]) -> dict[bytes, tuple[
             pipeline.counted, dialect=anthropic, count=count_tokens
         ),
     }
-    for path, dialect in dialects.items():
-        handlers[path] = partial(pipeline.translated, dialect=dialect)
+    for path, dialect in streaming.items():
+        if dialect is not None:
+            handlers[path] = partial(pipeline.translated, dialect=dialect)
     return {path: (handler, _CHAT) for path, handler in handlers.items()}

@@ -91,6 +91,8 @@ class Worker:
             ssl_handshake_timeout=None if tls is None else gateway.front.limits.header,
             ssl_shutdown_timeout=None if tls is None else _TLS_GOODBYE,
         )
+        if gateway.private_path:
+            await self._loop.create_unix_server(gateway.private_front.connection, gateway.private_path)
         self._loop.call_later(_SWEEP_EVERY, self._sweep)
         self.link.send(Serving())
 
@@ -121,13 +123,14 @@ class Worker:
         else:
             self._listening.close()
         if gateway is not None:
-            gateway.draining = gateway.front.draining = True
+            gateway.drain()
             gateway.nonces.close()  # a successor needs the file, and no two may judge the same nonce
             deadline = self._loop.time() + grace
             while gateway.caps.in_flight and self._loop.time() < deadline:
                 await asyncio.sleep(0.02)
             gateway.front.drain()
-            while gateway.front.busy and self._loop.time() < deadline:
+            gateway.private_front.drain()
+            while gateway.busy and self._loop.time() < deadline:
                 await asyncio.sleep(0.02)  # a settled answer may still be on its way to a slow reader
             await asyncio.sleep(0.05)  # let closings out
             gateway.close()

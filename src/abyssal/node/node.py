@@ -175,7 +175,7 @@ class Node:
         self._workers.append(worker)
         await worker.start()
 
-    def _setup(self, writer: str) -> Setup:
+    def _setup(self, writer: str, place: int) -> Setup:
         points = {
             name: EnginePoint(
                 engine.spec.socket, _fingerprint(engine.spec), infill_tokens(engine.spec.model_file())
@@ -191,6 +191,8 @@ class Node:
             workers=self._config.server.workers,
             nonces=str(self._data / "nonces"),
             issuer=self._issuer,
+            place=place,
+            siblings=str(self._runtime) if self._config.server.workers > 1 else "",
         )
 
     def _news(self) -> list[ToWorker]:

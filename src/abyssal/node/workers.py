@@ -42,7 +42,7 @@ class WorkerProcess:
         index: int,
         listening: socket.socket,
         *,
-        setup_for: Callable[[str], Setup],
+        setup_for: Callable[[str, int], Setup],
         news: Callable[[], list[ToWorker]],
         pieces: Pieces,
         claimed: Callable[[Claim], ToWorker],
@@ -125,7 +125,7 @@ class WorkerProcess:
         link = LinkProtocol(FromWorker, self._received, lambda: None)
         await asyncio.get_running_loop().create_connection(lambda: link, sock=mine)
         self._link = link
-        link.send(self._setup_for(self.writer))
+        link.send(self._setup_for(self.writer, self.index))
         for message in self._news():
             link.send(message)
         self.feed = Feed(self._pieces, link)

@@ -255,6 +255,7 @@ class Stage:
             self.clock.advance(step)
             self.turn()
             self.gateway.front.sweep()
+            self.gateway.streams.sweep(self.loop.now)
             self.turn()
 
     @property
@@ -285,6 +286,7 @@ class Stage:
             client.transport.unstick()
             client.leave()
         self.turn()
+        self.gateway.streams.drain()
         opened = [record.id for record in self.records if isinstance(record, Opened)]
         settled = [record.id for record in self.settled]
         assert len(set(opened)) == len(opened)
@@ -294,6 +296,7 @@ class Stage:
         assert self.gateway.caps.in_flight == 0, "a place was not given back"
         assert all(upstream.in_flight == 0 for upstream in self.gateway.upstreams.values())
         assert not self.gateway.front.connections
+        assert (len(self.gateway.streams), self.gateway.streams.held) == (0, 0), "a stream is kept"
         busy = [one for one in self.server.connections if not one.closed and one.transport.protocol._receiver]
         assert not busy, "an upstream connection was left at work"
 

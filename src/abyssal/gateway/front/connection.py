@@ -22,12 +22,11 @@ from typing import Any, Protocol
 from abyssal.gateway.exchange import Exchange, RequestHead
 from abyssal.gateway.front import heads, websocket_upgrade
 from abyssal.gateway.front.reader import RequestReader
-from abyssal.gateway.front.websocket import Session, WebSocketConnection
+from abyssal.gateway.front.websocket import HOLD_BYTES, Session, WebSocketConnection
 from abyssal.wire.addresses import Networks, client_address
 from abyssal.wire.errors import ApiError, RequestTimeoutError, UnavailableError
 
 READ_AHEAD = 64 * 1024
-HOLD_BYTES = 256 * 1024
 _LINGER = 2.0  # seconds in which a refused client may read its answer before the connection is cut
 _LINGER_BYTES = 1024 * 1024  # that it may still send meanwhile
 
@@ -314,6 +313,16 @@ class HttpConnection(asyncio.Protocol):
         if self._chunked and not self._head_only:
             self._transport.write(b"0\r\n\r\n")
         self._done()
+
+    def hold(self, most: int | None) -> None:
+        """Hold about `most` bytes that the client does not read, then pause the call; None for the usual."""
+        if not self._transport.is_closing():
+            most = most or HOLD_BYTES
+            self._transport.set_write_buffer_limits(high=most, low=most // 4)
+
+    def taken_over(self) -> None:
+        """Another connection reads this answer on, or ended it: its end is not to come here."""
+        self.abort()
 
     def abort(self) -> None:
         self._client_left()  # settled now: the transport tells only later that it is gone

@@ -11,7 +11,8 @@ from tests.unit.gateway.stage import ServerConnection, Stage
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import CLIENT, Protocol
 
-from abyssal.gateway.dialects.sockets.session import Session, Stages
+from abyssal.gateway.dialects.sockets.seams import Stages
+from abyssal.gateway.dialects.sockets.session import Session
 from abyssal.stores.rights import BITS
 
 HANDSHAKE_KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 §1.3, and what it must be answered with
@@ -36,7 +37,8 @@ def wire(stage: Stage) -> None:
     """Give a stage's gateway its sockets, where it was built without."""
     gateway = stage.gateway
     if not gateway.front.sockets:
-        build = partial(Stages, gateway.pipeline.identified, gateway.pipeline.translated, BITS["chat"])
+        stages = (gateway.pipeline.identified, gateway.pipeline.translated, gateway.resuming)
+        build = partial(Stages, *stages, BITS["chat"])
         gateway.front.sockets = {
             b"/v1/stream": partial(Session, build()),
             b"/v1/chat/stream": partial(Session, build("m")),

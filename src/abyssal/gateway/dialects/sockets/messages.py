@@ -82,6 +82,16 @@ def is_given(fields: dict[str, msgspec.Raw], name: str) -> bool:
     return value is not None and (memoryview(value).nbytes != len(_NULL) or bytes(value) != _NULL)
 
 
+def flag(fields: dict[str, msgspec.Raw], name: str) -> bool:
+    """Whether a message's field is there and true. Raises BadRequestError for anything but a boolean."""
+    if not is_given(fields, name):
+        return False
+    value = bytes(fields[name])
+    if value not in (b"true", b"false"):
+        raise BadRequestError(f'"{name}": expected true or false.', param=name, code="invalid_value")
+    return value == b"true"
+
+
 def read_credential(fields: dict[str, msgspec.Raw]) -> tuple[Words, bytes]:
     """An `auth` message's dialect, and its credential as an Authorization field. Raises BadRequestError."""
     given = [name for name in BY_CREDENTIAL if is_given(fields, name)]
@@ -115,9 +125,9 @@ def words_of(message: Message, words: Words | None) -> Words:
         return found
     named = "has no type" if message.type is None else f'is of the type "{message.type[:40]}"'
     if words is None:
-        wanted = '"auth", "init", "request", "cancel" or no type at all'
+        wanted = '"auth", "init", "request", "resume", "cancel" or no type at all'
     else:
-        wanted = "no type at all" if words.request is None else f'"{words.request}" or "cancel"'
+        wanted = "no type at all" if words.request is None else f'"{words.request}", "resume" or "cancel"'
     raise BadRequestError(
         f"The message {named}, which is not expected here; send {wanted}.",
         param="type",

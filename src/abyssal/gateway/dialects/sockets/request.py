@@ -15,7 +15,7 @@ from abyssal.gateway.dialects.sockets.words import Words
 from abyssal.gateway.dialects.sockets.writer import SocketWriter
 from abyssal.wire.errors import BadRequestError, ErrorBody, ErrorObject
 
-_OWN = ("type", "prompt", "access_token", "token", "api_key")
+_OWN = ("type", "prompt", "access_token", "token", "api_key", "resumable")
 
 _encoder = msgspec.json.Encoder()
 

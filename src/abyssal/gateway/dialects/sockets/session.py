@@ -15,7 +15,9 @@
    | nobody can tell whose it is now | 1013 |
    | the first message is not JSON | 1007 |
 
-6. A bare socket is closed (1000) when nothing waits for an answer any more; when the server goes away every
+6. A resumable request's answer may be read on with `resume`, on this socket or another, which waits its
+   turn like a request. `cancel` ends such an answer for good, a socket that goes does not.
+7. A bare socket is closed (1000) when nothing waits for an answer any more; when the server goes away every
    socket is (1001).
 """
 
@@ -23,29 +25,32 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable
 from math import inf
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 
-from abyssal.gateway.dialects.dialect import Dialect
 from abyssal.gateway.dialects.sockets.credentials import for_calls, has_credential, is_same
 from abyssal.gateway.dialects.sockets.messages import (
     CANCELLED,
     complaint,
     error_frame,
+    flag,
+    is_given,
     read_credential,
     read_message,
+    string,
     words_of,
 )
 from abyssal.gateway.dialects.sockets.request import SocketRequest
-from abyssal.gateway.dialects.sockets.words import Words
+from abyssal.gateway.dialects.sockets.seams import Socket, Stages
+from abyssal.gateway.dialects.sockets.words import BY_NAME, Words
 from abyssal.gateway.exchange import Exchange, RequestHead
 from abyssal.wire.errors import (
     ApiError,
     AuthenticationError,
     BadRequestError,
+    ConflictError,
     RateLimitError,
     UpstreamBrokenError,
 )
@@ -57,37 +62,19 @@ MOST_WAITING_BYTES = 1024 * 1024
 NORMAL, GOING_AWAY, NOT_JSON, TRY_LATER = 1000, 1001, 1007, 1013  # RFC 6455 §7.4.1; 1013 of its registry
 UNAUTHENTICATED, OVER_LIMIT = 4401, 4429
 
+_DIALECT = re.compile(rb"^x-abyssal-dialect: ([a-z]+)\r$", re.MULTILINE)
 _RETRY_AFTER = re.compile(rb"^retry-after: ([0-9]+)\r$", re.MULTILINE)
 
 
-class Socket(Protocol):
-    """What a session needs of its connection. Nothing can be written once `close` was called."""
-
-    @property
-    def scheme(self) -> bytes: ...
-    @property
-    def draining(self) -> bool: ...
-    @property
-    def writable(self) -> bool: ...
-    def address_of(self, head: RequestHead) -> str: ...
-    def now(self) -> float: ...
-    def next_id(self) -> str: ...
-    def write(self, data: bytes) -> None: ...
-    def close(self, code: int, reason: str) -> None: ...
-
-
-class Stages(NamedTuple):
-    """The pipeline as a session sees it. `scope` is the bit of `stores.rights` that its calls need."""
-
-    identify: Callable[[Exchange, Callable[[Exchange], None]], None]
-    call: Callable[[Exchange, Dialect], None]
-    scope: int
-    default_model: str = ""
-
-
-class _Waiting(NamedTuple):
+class _Request(NamedTuple):
     words: Words
     fields: dict[str, msgspec.Raw]
+    size: int
+    resumable: bool
+
+
+class _Resume(NamedTuple):
+    last_event_id: bytes
     size: int
 
 
@@ -95,8 +82,8 @@ class Session:
     """See the module. It is the client of its exchanges, which come one after another."""
 
     __slots__ = (
-        "_deadline", "_exchange", "_first", "_head", "_identifying", "_over", "_served", "_socket", "_stages",
-        "_starting", "_unproven", "_waiting", "_waiting_bytes", "_words",
+        "_deadline", "_exchange", "_first", "_head", "_identifying", "_over", "_resumable", "_served",
+        "_socket", "_stages", "_starting", "_unproven", "_waiting", "_waiting_bytes", "_words",
     )  # fmt: skip
 
     def __init__(self, stages: Stages, socket: Socket, head: RequestHead) -> None:
@@ -106,12 +93,15 @@ class Session:
         self._words: Words | None = None
         self._exchange: Exchange | None = None  # at work
         self._identifying = False  # ... and only to find out whose the socket is
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_Request | _Resume] = deque()
         self._waiting_bytes = 0
         self._starting = False  # the queue is being worked off, further up the stack
         self._first = True  # no message came yet
         self._served = False  # some call was answered, or began to be
         self._over = False
+        self._resumable = (head.asks or {}).get(
+            b"x-abyssal-resumable"
+        ) == b"1"  # where a request does not say
         self._deadline = socket.now() + AUTH_PATIENCE
         if has_credential(head):
             self._unproven, self._deadline = head, inf
@@ -131,9 +121,14 @@ class Session:
                 self._cancel()
             elif message.type == "auth":
                 self._take_credential(message.fields)
+            elif message.type == "resume":
+                self._enqueue(_Resume(_last_event_id(message.fields), len(text)))
             else:
-                words = self._words = words_of(message, self._words)
-                self._enqueue(_Waiting(words, message.fields, len(text)))
+                words = words_of(message, self._words)
+                fields = message.fields
+                resumable = flag(fields, "resumable") if is_given(fields, "resumable") else self._resumable
+                self._words = words
+                self._enqueue(_Request(words, fields, len(text), resumable))
         except ApiError as error:
             self._complain(error)
             if first and error.code == "invalid_json":
@@ -206,7 +201,7 @@ class Session:
         self._words = self._words or words
         self._next_turn()
 
-    def _enqueue(self, request: _Waiting) -> None:
+    def _enqueue(self, request: _Request | _Resume) -> None:
         full = self._waiting and self._waiting_bytes + request.size > MOST_WAITING_BYTES
         if full or len(self._waiting) >= MOST_WAITING:
             raise RateLimitError(
@@ -222,8 +217,7 @@ class Session:
         exchange = self._exchange
         if exchange is not None and not self._identifying:
             self._exchange = None
-            if exchange.call is not None:
-                exchange.call.cancel()
+            self._stages.resuming.stop(exchange)
         elif self._waiting:
             self._waiting_bytes -= self._waiting.popleft().size
         self._socket.write(CANCELLED)
@@ -263,13 +257,20 @@ class Session:
         self._unproven, self._exchange, self._identifying = None, None, False
         self._next_turn()
 
-    def _start(self, request: _Waiting) -> None:
+    def _start(self, request: _Request | _Resume) -> None:
         self._waiting_bytes -= request.size
         exchange = self._exchange = Exchange(self._socket.next_id(), self, self._head)
         exchange.started_at = self._socket.now()
-        exchange.scope = self._stages.scope
-        dialect = SocketRequest(request.words, request.fields, exchange.id, self._stages.default_model)
-        self._stages.call(exchange, dialect)
+        stages = self._stages
+        exchange.scope = stages.scope
+        if isinstance(request, _Resume):
+            stages.resuming.socket_resume(exchange, request.last_event_id)
+            return
+        dialect = SocketRequest(request.words, request.fields, exchange.id, stages.default_model)
+        if request.resumable:
+            stages.resuming.socket_call(exchange, dialect, request.words.name)
+        else:
+            stages.call(exchange, dialect)
 
     def _done(self) -> None:
         """Nothing is at work any more: go on, or close."""
@@ -321,8 +322,11 @@ class Session:
         return UNAUTHENTICATED if status == 401 else 0
 
     def begin(self, status: int, headers: bytes, length: int | None) -> None:
-        """A stream begins: a socket has no heads."""
+        """A stream begins: a socket has no heads. One that is read on may be the first to say its dialect."""
         self._served = True
+        if self._words is None:
+            found = _DIALECT.search(headers)
+            self._words = BY_NAME.get(found[1]) if found else None
 
     def send(self, data: bytes) -> None:
         """Messages of a stream; a comment would tell a socket nothing: it has pings."""
@@ -334,8 +338,31 @@ class Session:
 
     def abort(self) -> None:
         """The answer cannot be completed."""
+        self._end_with(UpstreamBrokenError("The upstream broke its answer off; try again."))
+
+    def hold(self, most: int | None) -> None:
+        self._socket.hold(most)
+
+    def taken_over(self) -> None:
+        """Another connection reads the answer on, or ended it."""
+        message = (
+            "Another connection of yours reads this answer on, or ended it; this one gets no more of it."
+        )
+        self._end_with(ConflictError(message, code="stream_taken_over"))
+
+    def _end_with(self, error: ApiError) -> None:
         exchange, self._exchange = self._exchange, None
         assert exchange is not None
-        error = UpstreamBrokenError("The upstream broke its answer off; try again.")
         self._socket.write(complaint(error, exchange.id))
         self._done()
+
+
+def _last_event_id(fields: dict[str, msgspec.Raw]) -> bytes:
+    """What a `resume` message asks for. Raises BadRequestError."""
+    if not is_given(fields, "last_event_id"):
+        raise BadRequestError(
+            '"last_event_id" is missing; send the `event_id` of the last message that came.',
+            param="last_event_id",
+            code="missing_field",
+        )
+    return string(fields, "last_event_id").encode()

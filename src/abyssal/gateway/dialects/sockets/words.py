@@ -15,9 +15,10 @@ from __future__ import annotations
 class Words:
     """One dialect. `delta` is a message up to its content, `final` the last one up to its other fields."""
 
-    __slots__ = ("closes", "delta", "final", "request")
+    __slots__ = ("closes", "delta", "final", "name", "request")
 
     def __init__(self, request: str | None, delta: bytes, final: bytes, *, closes: bool = False) -> None:
+        self.name = b"bare" if request is None else request.encode()
         self.request = request  # the type of a request, None for messages without one
         self.delta, self.final = delta, final
         self.closes = closes  # the socket is closed when its answers are complete
@@ -28,4 +29,5 @@ AUTH_REQUEST = Words("request", b'{"type":"response","content":', b'{"type":"don
 BARE = Words(None, b'{"content":', b'{"content":"",', closes=True)
 
 BY_REQUEST: dict[str | None, Words] = {words.request: words for words in (AUTH_INIT, AUTH_REQUEST, BARE)}
+BY_NAME = {words.name: words for words in (AUTH_INIT, AUTH_REQUEST, BARE)}
 BY_CREDENTIAL = {"access_token": AUTH_INIT, "token": AUTH_REQUEST}
