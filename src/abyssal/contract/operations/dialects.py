@@ -13,7 +13,7 @@ from abyssal.contract.answers import (
     TokenCount,
 )
 from abyssal.contract.operation import EVENTS, JSON, Answer, Body, Operation, Parameter
-from abyssal.contract.operations.text import CALL_ERRORS
+from abyssal.contract.operations.text import CALL_ERRORS, RESUMING
 from abyssal.gateway.dialects.anthropic_request import MessagesRequest, Prompt
 from abyssal.gateway.dialects.responses_request import ResponsesRequest
 
@@ -35,7 +35,7 @@ def _anthropic() -> Iterator[Operation]:
         says="What the published API has and nothing here can act on (`top_k`, `cache_control`, betas) is "
         "passed over. Credentials may come as `x-api-key`.",
         scope="chat",
-        parameters=(_VERSION,),
+        parameters=(_VERSION, *RESUMING),
         bodies=(Body(JSON, MessagesRequest),),
         answers=(
             Answer(
@@ -77,6 +77,7 @@ def _responses() -> Iterator[Operation]:
             if short
             else "Nothing is stored: send the whole conversation as `input`. Its tools are functions.",
             scope="chat",
+            parameters=RESUMING,
             bodies=(Body(JSON, ResponsesRequest),),
             answers=(
                 Answer(

@@ -13,6 +13,17 @@ from abyssal.wire.chat_request import ChatRequest
 CALL_ERRORS = (404, 408, 413, 415, 429, 502, 504)
 """What a call of a model can end with, beside what every operation can."""
 
+RESUMING = (
+    Parameter("x-abyssal-resumable", "header", "`1`: events have ids, and a lost stream can be resumed."),
+    Parameter(
+        "Last-Event-ID",
+        "header",
+        "Go on after this event of an earlier stream, by `POST` or `GET`; the body is not looked at. With "
+        "`DELETE`, end that stream.",
+    ),
+)
+"""What routes that can stream take of resuming."""
+
 _CHAT_ANSWER = Answer(
     "The answer; with `stream: true` its events, and `data: [DONE]` at the end.",
     (Body(JSON, ChatCompletion), Body(EVENTS, ChatCompletionChunk)),
@@ -49,6 +60,7 @@ def _chat() -> Iterator[Operation]:
             or "The body goes to the upstream as it came, except for the model's name where the model table "
             "has another. Keys that are not in the table of fields are the upstream's matter.",
             scope="chat",
+            parameters=RESUMING,
             bodies=(Body(JSON, ChatRequest),),
             answers=(_CHAT_ANSWER,),
             errors=CALL_ERRORS,
@@ -100,6 +112,7 @@ def _text() -> Iterator[Operation]:
             summary=summary,
             says=says,
             scope="chat",
+            parameters=RESUMING,
             bodies=(Body(JSON, CompletionRequest),),
             answers=(_TEXT_ANSWER,),
             errors=CALL_ERRORS,
