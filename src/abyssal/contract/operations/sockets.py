@@ -19,8 +19,8 @@ _MESSAGES = """Text messages, one JSON object each; the first ones decide the di
 
 `messages` may stand in place of `prompt`, beside any field of a chat request. `{"type":"cancel"}` ends a
 request. With `"resumable":true` each message of the answer has an `event_id`, and on another socket
-`{"type":"resume","last_event_id":"…"}` goes on after it. Errors are `{"type":"error","error":{…}}`. Close codes: 4401 credentials, 4429 a limit, 1001 the
-platform stops, 1009 a message over 1 MiB."""
+`{"type":"resume","last_event_id":"…"}` goes on after it. Errors are `{"type":"error","error":{…}}`. Close
+codes: 4401 credentials, 4429 a limit, 1001 the platform stops, 1009 a message over 1 MiB."""
 
 
 def _socket(path: str, name: str, summary: str, says: str, model: str) -> Operation:
