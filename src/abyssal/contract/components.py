@@ -16,7 +16,8 @@ from typing import Any, cast
 
 import msgspec
 
-from abyssal.contract.fields import ALWAYS, FIELDS, HIDDEN, LOOSE, REFUSED
+from abyssal.contract.fields import ALWAYS, FIELDS, HIDDEN, LOOSE, NAMES, REFUSED
+from abyssal.platform.identity import drafts
 from abyssal.wire.chat_request import ChatRequest
 
 REF = "#/components/schemas/"
@@ -66,7 +67,9 @@ class Components:
         required = [*schema.get("required", ()), *ALWAYS.get(origin, ())]
         for name, field in properties.items():
             if field == {"default": None} and origin in LOOSE and name in chat:
-                field.update(copy.deepcopy(chat[name]))
+                field.update(_or_null(copy.deepcopy(chat[name])))
+            if origin.__module__ == drafts.__name__ and name in NAMES:
+                _enumerate(field, NAMES[name])
             if name in REFUSED.get(origin, ()):
                 field.update(enum=[None, False])
             default = field.get("default", ...)
@@ -84,6 +87,20 @@ class Components:
         schema["required"] = list(dict.fromkeys(required))
         if not schema["required"]:
             del schema["required"]
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return schema if "anyOf" in schema else {"anyOf": [schema, {"type": "null"}]}
+
+
+def _enumerate(schema: dict[str, Any], values: tuple[str, ...]) -> None:
+    """Say which strings there are, wherever in `schema` a string is."""
+    if schema.get("type") == "string":
+        schema.pop("maxLength", None)
+        schema["enum"] = list(values)
+    for inner in (*schema.get("anyOf", ()), schema.get("items")):
+        if inner:
+            _enumerate(inner, values)
 
 
 def _classes(types: Iterable[Any]) -> list[Any]:

@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document, made from the table of operations and the types that it names.
 
 1. Every answer has `x-request-id` and `x-api-version`; an answer to HEAD is that to GET without its body.
-2. A stream is described by what its events are: OpenAPI 3.1 has no words for server-sent events.
+2. A stream is described by what the data of its events is (`x-event`): OpenAPI 3.1 has no words for it.
 3. Errors that an operation shares with others stand once, under `components/responses`.
 """
 
@@ -123,7 +123,8 @@ def _operation(operation: Operation, components: Components, shared: dict[str, A
         content = {body.media: _media(body, components) for body in operation.bodies}
         if operation.example is not None:
             content[operation.bodies[0].media]["example"] = operation.example
-        described["requestBody"] = {"required": True, "content": content}
+        required = any(body.schema is None or _has_required(body.schema) for body in operation.bodies)
+        described["requestBody"] = {"required": required, "content": content}
     described["responses"] = {
         **{str(answer.status): _answer(answer, components) for answer in operation.answers},
         **{
@@ -135,6 +136,11 @@ def _operation(operation: Operation, components: Components, shared: dict[str, A
         {"lang": "Python", "label": "Python", "source": operation.python_line},
     ]
     return described
+
+
+def _has_required(kind: Any) -> bool:
+    """Whether a body must be there: where every field may be absent, so may the body."""
+    return any(field.required for field in msgspec.structs.fields(kind))
 
 
 def _parameter(parameter: Parameter, components: Components) -> dict[str, Any]:
@@ -149,9 +155,7 @@ def _parameter(parameter: Parameter, components: Components) -> dict[str, Any]:
 
 def _media(body: Body, components: Components) -> dict[str, Any]:
     if body.media == EVENTS:
-        of_event = components.of(body.schema)
-        says = f"Server-sent events; the data of each is {of_event['$ref'].rpartition('/')[2]}."
-        return {"schema": {"type": "string", "description": says}, "x-event": of_event}
+        return {"x-event": components.of(body.schema)}
     if body.schema is None:
         return {"schema": {"type": "string"}}
     return {"schema": components.of(body.schema)}

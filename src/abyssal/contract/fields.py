@@ -9,6 +9,7 @@ from abyssal.gateway.dialects.completions_request import CompletionRequest
 from abyssal.gateway.dialects.responses_request import ResponsesRequest
 from abyssal.platform.conversations.drafts import ConversationDraft
 from abyssal.platform.identity import drafts
+from abyssal.stores.rights import ROLES, SCOPES
 from abyssal.wire.chat import ChatCompletion, ChatCompletionChunk, Model, ModelList
 from abyssal.wire.chat_request import ChatRequest
 
@@ -167,6 +168,9 @@ ALWAYS: dict[Any, tuple[str, ...]] = {
     ModelList: ("object",),
 }
 """Fields of answers that are there, although the SDK, which has the type, gets by without."""
+
+NAMES: dict[str, tuple[str, ...]] = {"scopes": SCOPES, "role": ROLES}
+"""Fields of the management routes that are names from a list."""
 
 HIDDEN: dict[Any, tuple[str, ...]] = {ChatCompletion: ("request_id",), ModelList: ("request_id",)}
 """What the SDK adds."""

@@ -70,7 +70,8 @@ class Function(msgspec.Struct):
     strict: bool | None = None
 
 
-class Tool(msgspec.Struct, tag_field="type", tag="function"):
+class Tool(msgspec.Struct):
+    type: Literal["function"]  # no tag: a single struct's may be missing
     function: Function
 
 

@@ -100,6 +100,9 @@ def test_fields_that_the_chat_checks_have_its_schema() -> None:
     assert SCHEMAS["CompletionRequest"]["properties"]["temperature"]["anyOf"][0]["maximum"] == 2
     assert SCHEMAS["ResponsesRequest"]["properties"]["thinking"]["anyOf"][0]["$ref"].endswith("ChatThinking")
     assert SCHEMAS["ResponsesRequest"]["properties"]["background"]["enum"] == [None, False]
+    assert {"type": "null"} in SCHEMAS["CompletionRequest"]["properties"]["model"]["anyOf"]
+    assert SCHEMAS["MemberDraft"]["properties"]["role"]["enum"] == ["owner", "admin", "member", "viewer"]
+    assert SCHEMAS["CredentialDraft"]["properties"]["scopes"]["anyOf"][0]["items"]["enum"] == list(SCOPES)
     loose = {
         (kind, name)
         for kind in ("CompletionRequest", "ResponsesRequest", "ChatRequest")
@@ -107,6 +110,13 @@ def test_fields_that_the_chat_checks_have_its_schema() -> None:
         if not {"type", "anyOf", "enum", "$ref"} & set(field)
     }
     assert loose == set()
+
+
+def test_a_body_that_may_be_empty_may_be_absent() -> None:
+    paths = DOCUMENT["paths"]
+    assert paths["/v1/chat/completions"]["post"]["requestBody"]["required"] is True
+    assert paths["/v1/platform/keys/{id}"]["patch"]["requestBody"]["required"] is False
+    assert paths["/v1/platform/members/{id}"]["patch"]["requestBody"]["required"] is True
 
 
 def test_what_only_the_sdk_adds_is_not_in_answers() -> None:

@@ -73,6 +73,7 @@ def test_a_page_is_html_and_asks_for_nothing_outside(name: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_every_link_leads_somewhere(name: str) -> None:
     anchors = {f"/docs/{family}": set(page(family).ids) for family in FAMILIES}
+    anchors["/docs"] = set(page("overview").ids)
     here = set(page(name).ids)
     known = {
         "/",

@@ -132,6 +132,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("tools[0]", tools("f")),
     ("tools[0].type", tools({"type": "web_search"})),
     ("tools[0].function", tools({"type": "function"})),
+    ("tools[0].type", tools({"function": {"name": "f"}})),
     ("tools[1].function.name", tools(TOOL, {"type": "function", "function": {}})),
     ("tools[0].function.name", tools({"type": "function", "function": {"name": ""}})),
     ("tools[0].function.name", tools({"type": "function", "function": {"name": 1}})),

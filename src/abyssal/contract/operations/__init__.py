@@ -27,7 +27,7 @@ TAGS: dict[str, str] = {
     "Models": "The names that can be asked for.",
     "Anthropic": "Anthropic's Messages, answered by DeepSeek models.",
     "Responses": "OpenAI's Responses, stateless.",
-    "WebSocket": "Streams over WebSocket, three dialects told apart by the first messages.",
+    "WebSocket": "Streams over WebSocket; the first messages decide which of three dialects is spoken.",
     "Conversations": "What was said, kept for a project: a call sends only what is new.",
     "OAuth": "Access tokens for OAuth 2.0 clients.",
     "Organisations": "Organisations, their projects and members; notifications.",
