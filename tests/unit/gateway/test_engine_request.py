@@ -102,3 +102,9 @@ def test_tool_choice_is_put_as_the_engine_understands_it(choice: Any, names: Any
 @pytest.mark.parametrize(("kind", "enabled"), [("enabled", True), ("disabled", False)])
 def test_thinking_reaches_the_template(kind: str, enabled: bool) -> None:
     assert sent(thinking={"type": kind})["chat_template_kwargs"] == {"enable_thinking": enabled}
+
+
+def test_what_is_null_in_a_function_is_left_out() -> None:
+    function = {"name": "f", "description": None, "parameters": None, "strict": None}
+    fields = sent(tools=[{"type": "function", "function": function}])
+    assert fields["tools"] == [{"type": "function", "function": {"name": "f"}}]

@@ -104,6 +104,8 @@ def engine_body(request: ChatRequest, body: bytes, model: str) -> bytes:
         name = _named(choice)
         fields["tools"] = [tool for tool in _tools(fields["tools"]) if tool["function"]["name"] == name]
         fields["tool_choice"] = "required"
+    elif request.tools and b"null" in bytes(fields["tools"]):
+        fields["tools"] = _tools(fields["tools"])
     return _encode(fields)
 
 
@@ -113,7 +115,11 @@ def _named(choice: dict[str, Any]) -> Any:
 
 
 def _tools(raw: msgspec.Raw) -> list[dict[str, Any]]:
-    return msgspec.json.decode(raw)
+    """The tools without what is null in a function: the engine wants text there, or nothing."""
+    tools: list[dict[str, Any]] = msgspec.json.decode(raw)
+    for tool in tools:
+        tool["function"] = {key: value for key, value in tool["function"].items() if value is not None}
+    return tools
 
 
 def _check_arguments(call: bytes, where: str) -> None:
