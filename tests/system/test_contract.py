@@ -154,13 +154,13 @@ def test_what_there_is_not_is_not_found(asked: Asked, operation: Operation) -> N
     )
     answer = asked.ask(operation, body.encode() if operation.bodies else b"")
     check(operation, answer, 404)
-    assert answer.json()["error"]["code"] == "not_found"
+    assert answer.json()["error"]["code"].endswith("not_found")
 
 
 @each(*(item for item in OPERATIONS if "query" in {parameter.where for parameter in item.parameters}))
 def test_a_wrong_page_is_refused(asked: Asked, operation: Operation) -> None:
     for query in ("?limit=0", "?limit=x", "?after=x", "?surprise=1", "?limit=1&limit=2"):
-        check(operation, asked.ask(operation, beyond=query), 400)
+        check(operation, asked.ask(operation, beyond=query), 404 if "{id}" in operation.path else 400, 400)
 
 
 @each(*(item for item in OPERATIONS if item.tag == "WebSocket"))
