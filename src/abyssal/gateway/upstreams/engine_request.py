@@ -6,7 +6,8 @@ recursive regular expressions. So:
 1. Only fields of the specification travel on.
 2. A body too long for the context, a run of one kind of character that would exhaust a stack, JSON nested
    too deeply (in tool arguments too) and parts that are not text are refused with 400.
-3. `tool_choice` "none" drops the tools; a named function leaves only that one, and requires it;
+3. Schemas, of an answer or of a tool's parameters, are bounded (`engine_schema`).
+4. `tool_choice` "none" drops the tools; a named function leaves only that one, and requires it;
    `thinking: disabled` reaches the chat template.
 
 Source: docs/engine.md, "What the engine's wire looks like".
@@ -21,6 +22,7 @@ from typing import Any
 import msgspec
 
 from abyssal.gateway.upstreams.engine_logprobs import fields_for
+from abyssal.gateway.upstreams.engine_schema import check_engine_schema
 from abyssal.wire.chat_request import AssistantMessage, ChatRequest
 from abyssal.wire.errors import BadRequestError
 from abyssal.wire.guard import nests_deeper_than
@@ -75,6 +77,7 @@ def check_for_engine(request: ChatRequest, body: bytes, context: int) -> None:
                 param="logit_bias",
                 code="invalid_value",
             )
+    _check_schemas(request)
     choice = request.tool_choice
     if isinstance(choice, dict) and _named(choice) not in [
         tool.function.name for tool in request.tools or ()
@@ -85,6 +88,20 @@ def check_for_engine(request: ChatRequest, body: bytes, context: int) -> None:
     _check_depth(body, "the body")
     if len(body) >= LONGEST_RUN:
         _check_runs(msgspec.json.decode(body))
+
+
+def _check_schemas(request: ChatRequest) -> None:
+    form = request.response_format
+    if form is not None and form.type == "json_schema":
+        where = "response_format.json_schema.schema"
+        schema = (form.json_schema or {}).get("schema")
+        if schema is None:
+            raise BadRequestError(f'"{where}" is missing; it is required.', param=where, code="missing_field")
+        check_engine_schema(msgspec.json.decode(schema), where)
+    for place, tool in enumerate(request.tools or ()):
+        if tool.function.parameters:
+            parameters = msgspec.json.decode(_encode(tool.function.parameters))
+            check_engine_schema(parameters, f"tools[{place}].function.parameters")
 
 
 def engine_body(request: ChatRequest, body: bytes, model: str) -> bytes:
