@@ -15,15 +15,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from abyssal.client.answer import RawResponse
     from abyssal.client.async_client import AsyncDeepSeekClient
+    from abyssal.client.async_conversations import AsyncExport
     from abyssal.client.async_session import AsyncSession, AsyncSessionStream
     from abyssal.client.async_sockets import AsyncSocketStream
     from abyssal.client.async_stream import AsyncChatStream, AsyncTextStream
+    from abyssal.client.conversation_params import ConversationParams
     from abyssal.client.embedding_params import EmbeddingParams
     from abyssal.client.faults import OpenAICompatibilityError
     from abyssal.client.history import Piece, Reply
     from abyssal.client.params import ChatParams, MessageParam
     from abyssal.client.sockets.params import SocketParams
     from abyssal.client.sync_client import DeepSeekClient
+    from abyssal.client.sync_conversations import Export
     from abyssal.client.sync_session import Session, SessionStream
     from abyssal.client.sync_sockets import SocketStream
     from abyssal.client.sync_stream import ChatStream, TextStream
@@ -48,6 +51,14 @@ if TYPE_CHECKING:
         Usage,
     )
     from abyssal.wire.completions import TextChoice, TextCompletion, TextLogprobs
+    from abyssal.wire.conversations import (
+        Conversation,
+        ConversationPage,
+        DeletedConversation,
+        DeletedConversations,
+        Turn,
+        TurnPage,
+    )
     from abyssal.wire.embeddings import Embedding, EmbeddingList
     from abyssal.wire.errors import (
         AbyssalError,
@@ -86,6 +97,7 @@ _HOMES = {
     "ApiTimeoutError": "abyssal.wire.errors",
     "AsyncChatStream": "abyssal.client.async_stream",
     "AsyncDeepSeekClient": "abyssal.client.async_client",
+    "AsyncExport": "abyssal.client.async_conversations",
     "AsyncSession": "abyssal.client.async_session",
     "AsyncSessionStream": "abyssal.client.async_session",
     "AsyncSocketStream": "abyssal.client.async_sockets",
@@ -102,11 +114,17 @@ _HOMES = {
     "CompletionParams": "abyssal.client.text_params",
     "ConfigurationError": "abyssal.wire.errors",
     "ConflictError": "abyssal.wire.errors",
+    "Conversation": "abyssal.wire.conversations",
+    "ConversationPage": "abyssal.wire.conversations",
+    "ConversationParams": "abyssal.client.conversation_params",
     "DeepSeekClient": "abyssal.client.sync_client",
+    "DeletedConversation": "abyssal.wire.conversations",
+    "DeletedConversations": "abyssal.wire.conversations",
     "Delta": "abyssal.wire.chat",
     "Embedding": "abyssal.wire.embeddings",
     "EmbeddingList": "abyssal.wire.embeddings",
     "EmbeddingParams": "abyssal.client.embedding_params",
+    "Export": "abyssal.client.sync_conversations",
     "FunctionCall": "abyssal.wire.chat",
     "HeadersTooLargeError": "abyssal.wire.errors",
     "InsufficientBalanceError": "abyssal.wire.errors",
@@ -146,6 +164,8 @@ _HOMES = {
     "ToolRun": "abyssal.client.tools.steps",
     "ToolStepsError": "abyssal.client.tools.steps",
     "Transport": "abyssal.client.transport",
+    "Turn": "abyssal.wire.conversations",
+    "TurnPage": "abyssal.wire.conversations",
     "UnavailableError": "abyssal.wire.errors",
     "UnprocessableError": "abyssal.wire.errors",
     "UnsupportedMediaTypeError": "abyssal.wire.errors",
@@ -162,6 +182,7 @@ __all__ = [
     "ApiTimeoutError",
     "AsyncChatStream",
     "AsyncDeepSeekClient",
+    "AsyncExport",
     "AsyncSession",
     "AsyncSessionStream",
     "AsyncSocketStream",
@@ -178,11 +199,17 @@ __all__ = [
     "CompletionParams",
     "ConfigurationError",
     "ConflictError",
+    "Conversation",
+    "ConversationPage",
+    "ConversationParams",
     "DeepSeekClient",
+    "DeletedConversation",
+    "DeletedConversations",
     "Delta",
     "Embedding",
     "EmbeddingList",
     "EmbeddingParams",
+    "Export",
     "FunctionCall",
     "HeadersTooLargeError",
     "InsufficientBalanceError",
@@ -222,6 +249,8 @@ __all__ = [
     "ToolRun",
     "ToolStepsError",
     "Transport",
+    "Turn",
+    "TurnPage",
     "UnavailableError",
     "UnprocessableError",
     "UnsupportedMediaTypeError",

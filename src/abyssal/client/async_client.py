@@ -30,6 +30,7 @@ from abyssal.clock import Clock, SystemClock
 from abyssal.wire.errors import ConfigurationError
 
 if TYPE_CHECKING:  # loaded when they are used
+    from abyssal.client.async_conversations import AsyncConversations
     from abyssal.client.async_session import AsyncSession
     from abyssal.client.async_sockets import AsyncSockets, AsyncSocketStream
     from abyssal.client.async_text import AsyncEmbeddings, AsyncText, AsyncTextCompletions
@@ -109,6 +110,13 @@ class AsyncDeepSeekClient:
         from abyssal.client.async_text import AsyncEmbeddings
 
         return AsyncEmbeddings(self._caller)
+
+    @cached_property
+    def conversations(self) -> AsyncConversations:
+        """Conversations that the platform keeps: create, list, retrieve, delete, export."""
+        from abyssal.client.async_conversations import AsyncConversations
+
+        return AsyncConversations(self._caller)
 
     @property
     def base_url(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
@@ -16,7 +17,7 @@ from abyssal.client.routes import CHAT, MODELS, Route, placed
 from abyssal.client.settings import BaseUrl
 from abyssal.client.timeout import Timeout, as_timeout
 from abyssal.clock import Clock
-from abyssal.wire.errors import AbyssalError, AuthenticationError, ConfigurationError
+from abyssal.wire.errors import AbyssalError, ApiConnectionError, AuthenticationError, ConfigurationError
 
 if TYPE_CHECKING:  # a key alone needs neither
     from abyssal.client.credentials.fetching import Fetching
@@ -25,13 +26,30 @@ if TYPE_CHECKING:  # a key alone needs neither
 _UNLIMITED = Timeout()
 
 
-class Call:
-    """One call of a user's: at most a few attempts with the same bytes."""
+def new_token() -> str:
+    """What was never given before: an idempotency key."""
+    return os.urandom(16).hex()
 
-    __slots__ = ("_attempts", "_body", "_core", "_proof", "_proved_again", "_prover", "_timeout", "endpoint")
+
+class Call:
+    """One call of a user's: at most a few attempts with the same bytes.
+
+    `once`: it leaves something behind at the service, so it is not sent again where it may have arrived.
+    """
+
+    __slots__ = (
+        "_attempts", "_body", "_core", "_once", "_proof", "_proved_again", "_prover", "_timeout", "endpoint",
+    )  # fmt: skip
 
     def __init__(
-        self, core: ClientCore, endpoint: Endpoint, body: bytes | None, timeout: Timeout, *, streamed: bool
+        self,
+        core: ClientCore,
+        endpoint: Endpoint,
+        body: bytes | None,
+        timeout: Timeout,
+        *,
+        streamed: bool,
+        once: bool = False,
     ) -> None:
         total = None if streamed else timeout.total
         deadline = None if total is None else core.clock.monotonic() + total
@@ -39,6 +57,7 @@ class Call:
         self._core = core
         self._body = body
         self._timeout = timeout
+        self._once = once
         self._attempts = Attempts(core.policy, core.budget, deadline)
         self._prover = core.prover
         self._proof: Mapping[str, str] = {}
@@ -78,6 +97,9 @@ class Call:
             if self._prover is not None and self._prover.refused(self._proof):
                 self._proof = {}
                 return 0.0
+        if self._once and isinstance(error, ApiConnectionError) and not error.unsent:
+            error.add_note("Not tried again: the service may have carried it out.")
+            return None
         return self._attempts.seconds_until_retry(error, self._core.clock.monotonic(), self._core.dice)
 
     def error_of(self, answer: Answer) -> AbyssalError | None:
@@ -148,15 +170,27 @@ class ClientCore:
         options: Mapping[str, object],
         *,
         stream: bool = False,
+        tail: str = "",
     ) -> Call:
         """A call of `route` with `body` as JSON; `options` are looked through for those of `CallOptions`.
 
-        Raises ConfigurationError for what cannot be sent.
+        `tail` goes behind the route's path. Raises ConfigurationError for what cannot be sent.
         """
         given = cast("CallOptions", options)
         endpoint = self._endpoint(route, streamed=stream)
+        if tail:
+            endpoint = endpoint.with_tail(tail)
         sent = None if body is None else encode_body(body)
-        return self._call(endpoint, sent, given.get("extra_headers"), given.get("timeout"), streamed=stream)
+        once = body is not None and body.get("conversation_id") is not None
+        return self._call(
+            endpoint, sent, given.get("extra_headers"), given.get("timeout"), streamed=stream, once=once
+        )
+
+    def keyed(self, route: Route, body: Mapping[str, object], options: CallOptions, key: str | None) -> Call:
+        """As `call`, under an idempotency key (`key`, or one of its own), so that retries are harmless."""
+        call = self.call(route, body, options)
+        call.endpoint = call.endpoint.with_headers({"idempotency-key": key or new_token()})
+        return call
 
     def socket(self, route: Route, options: Mapping[str, object]) -> Call:
         """A call that opens a socket, or uses one that is open: each answer is a stream on it."""
@@ -201,8 +235,9 @@ class ClientCore:
         timeout: Timeout | float | None,
         *,
         streamed: bool = False,
+        once: bool = False,
     ) -> Call:
         if extra_headers:
             endpoint = endpoint.with_headers(extra_headers)
         limits = self.timeout if timeout is None else as_timeout(timeout, self.timeout)
-        return Call(self, endpoint, body, limits, streamed=streamed)
+        return Call(self, endpoint, body, limits, streamed=streamed, once=once)

@@ -210,7 +210,9 @@ class _Pool:
                     server_hostname=None if self._tls is None else base.host,
                 )
         except TimeoutError:
-            raise ApiTimeoutError(f"Connecting to {where} took longer than {limit or 0:g} s.") from None
+            raise ApiTimeoutError(
+                f"Connecting to {where} took longer than {limit or 0:g} s.", unsent=True
+            ) from None
         except OSError as error:
             raise connect_fault(base, error) from error
         return connection

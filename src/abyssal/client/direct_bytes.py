@@ -45,7 +45,9 @@ class ByteConnection(asyncio.Protocol):
                     server_hostname=None if tls is None else base.host,
                 )
         except TimeoutError:
-            raise ApiTimeoutError(f"Connecting to {where} took longer than {timeout or 0:g} s.") from None
+            raise ApiTimeoutError(
+                f"Connecting to {where} took longer than {timeout or 0:g} s.", unsent=True
+            ) from None
         except OSError as error:
             raise connect_fault(base, error) from error
         return connection

@@ -34,7 +34,7 @@ class SocketConnection:
             self._socket = _connected(base, tls, timeout)
         except TimeoutError:
             raise ApiTimeoutError(
-                f"Connecting to {self._where} took longer than {timeout or 0:g} s."
+                f"Connecting to {self._where} took longer than {timeout or 0:g} s.", unsent=True
             ) from None
         except OSError as error:
             raise connect_fault(base, error) from error

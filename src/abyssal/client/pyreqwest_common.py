@@ -64,7 +64,9 @@ def local_error(error: exceptions.PyreqwestError, request: Request) -> LocalErro
             "to their end, or give the client a larger pool_size."
         )
     if isinstance(error, exceptions.ConnectTimeoutError):
-        return ApiTimeoutError(f"Connecting to {where} took longer than {timeout.connect or 0:g} s.")
+        return ApiTimeoutError(
+            f"Connecting to {where} took longer than {timeout.connect or 0:g} s.", unsent=True
+        )
     if isinstance(error, exceptions.RequestTimeoutError):
         return ApiTimeoutError(
             f"{where} did not answer in time (read={timeout.read}, total={request.total}); "

@@ -58,8 +58,8 @@ class StreamForm(NamedTuple, Generic[C, W]):
 
 def may_be_stream(status: int, headers: Mapping[str, str]) -> bool:
     """Whether an answer that begins like this may be a stream of events; its content type may be missing."""
-    kind = headers.get("content-type", "").lower()
-    return 200 <= status < 300 and not kind.startswith(("application/json", "text/html"))
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return 200 <= status < 300 and kind not in ("application/json", "text/html")
 
 
 class StreamReader(Generic[C, W]):

@@ -54,6 +54,11 @@ class Endpoint:
         path = self.target.removeprefix(self.base.path)
         return Endpoint(self.method, self.base, path, {**self.headers, **checked_headers(extra)})
 
+    def with_tail(self, tail: str) -> Endpoint:
+        """A copy whose path has `tail` behind it: the end of a path, a query. It is quoted already."""
+        path = self.target.removeprefix(self.base.path) + tail
+        return Endpoint(self.method, self.base, path, self.headers)
+
     def with_proof(self, fields: Mapping[str, str]) -> Endpoint:
         """A copy to which `fields` are added, for one attempt. They are a `Credential`'s, and not checked."""
         proved = Endpoint.__new__(Endpoint)

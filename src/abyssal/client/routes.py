@@ -31,6 +31,9 @@ TEXT_GENERATE = Route("POST", "/text/generate")
 TEXT_COMPLETION = Route("POST", "/text/completion")
 EMBEDDINGS = Route("POST", "/embeddings")
 SOCKET = Route("GET", "/stream")
+NEW_CONVERSATION = Route("POST", "/conversations")
+CONVERSATIONS = CONVERSATION = Route("GET", "/conversations")
+DELETE_CONVERSATIONS = Route("DELETE", "/conversations")
 CHAT_SOCKET = Route("GET", "/chat/stream")
 
 

@@ -31,6 +31,7 @@ from abyssal.wire.errors import ConfigurationError
 
 if TYPE_CHECKING:  # loaded when they are used
     from abyssal.client.sockets.params import SocketParams
+    from abyssal.client.sync_conversations import Conversations
     from abyssal.client.sync_session import Session
     from abyssal.client.sync_sockets import Sockets, SocketStream
     from abyssal.client.sync_text import Embeddings, Text, TextCompletions
@@ -108,6 +109,13 @@ class DeepSeekClient:
         from abyssal.client.sync_text import Embeddings
 
         return Embeddings(self._caller)
+
+    @cached_property
+    def conversations(self) -> Conversations:
+        """Conversations that the platform keeps: create, list, retrieve, delete, export."""
+        from abyssal.client.sync_conversations import Conversations
+
+        return Conversations(self._caller)
 
     @property
     def base_url(self) -> str:

@@ -35,7 +35,10 @@ def connect_fault(base: BaseUrl, error: OSError) -> LocalError:
         )
     if isinstance(error, ssl.SSLError):
         return ApiConnectionError(
-            f"Cannot speak TLS with {where}: {error.reason or error}. If it serves plain HTTP, use http://."
+            f"Cannot speak TLS with {where}: {error.reason or error}. If it serves plain HTTP, use http://.",
+            unsent=True,
         )
     reason = error.strerror or error
-    return ApiConnectionError(f"Cannot connect to {where}: {reason}. Is it running, and is base_url right?")
+    return ApiConnectionError(
+        f"Cannot connect to {where}: {reason}. Is it running, and is base_url right?", unsent=True
+    )

@@ -54,9 +54,16 @@ class ConfigurationError(LocalError):
 
 
 class ApiConnectionError(LocalError):
-    """The other side could not be reached, or closed the connection before it answered."""
+    """The other side could not be reached, or closed the connection before it answered.
+
+    `unsent`: nothing of the request can have arrived.
+    """
 
     retryable = True
+
+    def __init__(self, message: str, *, unsent: bool = False) -> None:
+        super().__init__(message)
+        self.unsent = unsent
 
 
 class ApiTimeoutError(ApiConnectionError):

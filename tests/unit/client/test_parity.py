@@ -12,6 +12,7 @@ from abyssal.client import (
     async_calls,
     async_chat,
     async_client,
+    async_conversations,
     async_session,
     async_sockets,
     async_stream,
@@ -23,6 +24,7 @@ from abyssal.client import (
     sync_calls,
     sync_chat,
     sync_client,
+    sync_conversations,
     sync_session,
     sync_sockets,
     sync_stream,
@@ -43,6 +45,8 @@ PAIRS = [
     (sync_stream.EventStream, async_stream.AsyncEventStream),
     (sync_session.Session, async_session.AsyncSession),
     (sync_session.SessionStream, async_session.AsyncSessionStream),
+    (sync_conversations.Conversations, async_conversations.AsyncConversations),
+    (sync_conversations.Export, async_conversations.AsyncExport),
     (sync_sockets.Sockets, async_sockets.AsyncSockets),
     (sync_sockets.SocketStream, async_sockets.AsyncSocketStream),
     (sync_calls.Caller, async_calls.AsyncCaller),
@@ -53,7 +57,7 @@ PAIRS = [
 ]
 WAITING = {"create", "list", "request", "close", "send", "open", "read", "get_final_completion"}
 WAITING |= {"send_message", "reply", "run_tools", "generate", "complete"}
-WAITING |= {"stream", "begin", "attempt"}
+WAITING |= {"stream", "begin", "attempt", "retrieve", "delete", "delete_all", "export", "content"}
 
 
 def sync_words(text: str) -> str:
