@@ -24,6 +24,10 @@ RESUMING = (
 )
 """What routes that can stream take of resuming."""
 
+STRICT = Parameter(
+    "x-abyssal-strict", "header", "`1`: a parameter that the upstream would ignore is refused by name."
+)
+
 _CHAT_ANSWER = Answer(
     "The answer; with `stream: true` its events, and `data: [DONE]` at the end.",
     (Body(JSON, ChatCompletion), Body(EVENTS, ChatCompletionChunk)),
@@ -60,7 +64,7 @@ def _chat() -> Iterator[Operation]:
             or "The body goes to the upstream as it came, except for the model's name where the model table "
             "has another. Keys that are not in the table of fields are the upstream's matter.",
             scope="chat",
-            parameters=RESUMING,
+            parameters=(*RESUMING, STRICT),
             bodies=(Body(JSON, ChatRequest),),
             answers=(_CHAT_ANSWER,),
             errors=CALL_ERRORS,
@@ -73,35 +77,35 @@ def _chat() -> Iterator[Operation]:
 
 
 def _text() -> Iterator[Operation]:
-    for path, name, summary, says, model in (
+    for path, name, summary, says, python in (
         (
             "/v1/completions",
             "createCompletion",
             "Complete a text",
             "Asked as a chat. With `suffix`, the middle is filled in, where the upstream or the engine's "
             "model can.",
-            True,
+            'client.completions.create(model="deepseek-chat", prompt="Once upon a time", max_tokens=16)',
         ),
         (
             "/beta/completions",
             "createBetaCompletion",
             "Complete a text, beta",
             "Asked of the upstream's own completions route, where it has one.",
-            True,
+            "",
         ),
         (
             "/v1/text/generate",
             "generateText",
             "Generate a text",
             "`model` is `deepseek-chat` unless named, `temperature` 0.1 to 1.0, `max_tokens` 2048.",
-            False,
+            'client.text.generate("Once upon a time", max_tokens=16)',
         ),
         (
             "/v1/text/completion",
             "completeText",
             "Complete a text in a language",
             "`model` is `deepseek-chat` unless named, `temperature` 0.7.",
-            False,
+            'client.text.complete("Once upon a time", max_tokens=16)',
         ),
     ):
         yield Operation(
@@ -116,8 +120,9 @@ def _text() -> Iterator[Operation]:
             bodies=(Body(JSON, CompletionRequest),),
             answers=(_TEXT_ANSWER,),
             errors=CALL_ERRORS,
-            example=({"model": "deepseek-chat"} if model else {})
+            example=({"model": "deepseek-chat"} if path.endswith("completions") else {})
             | {"prompt": "Once upon a time", "max_tokens": 16},
+            python=python,
         )
 
 
