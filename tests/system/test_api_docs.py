@@ -21,6 +21,7 @@ from tests.documented import ALIKE, blocks, check_answer, has_lines_of_its_own, 
 from tests.services.debian import program
 from tests.system.identities import Identities
 
+from abyssal import DeepSeekClient
 from abyssal.contract.operation import EVENTS, Operation
 from abyssal.contract.operations import OPERATIONS
 from abyssal.testing import RunningServer
@@ -44,6 +45,7 @@ class Platform:
             ),
             "KEY_ID": lambda: self._made("keys"),
             "SIGNING_KEY_ID": lambda: self._made("signing-keys"),
+            "FILE_ID": self._file,
             "PUBLIC_KEY": _public_key,
             "PUBLIC_KEY_ID": lambda: self._made("public-keys", public_key=_public_key()),
             "TOKEN": self.identities.token,
@@ -62,6 +64,10 @@ class Platform:
             names.remove("CLIENT_ID")
             found["CLIENT_ID"] = self._made("clients")
         return found | {name: self._makers[name]() for name in names}
+
+    def _file(self) -> str:
+        with DeepSeekClient(self.server.api_key, base_url=self.server.base_url) as client:
+            return client.files.create(file=b"Hello.", filename="hello.txt").id
 
     def _made(self, kind: str, **fields: Any) -> str:
         return self.identities.create(kind, **fields)["id"]

@@ -36,6 +36,7 @@ TABLES: dict[str, Any] = {
     "## `[server]`": config.ServerConfig,
     "## `[limits]`": config.LimitsConfig,
     "## `[stores]`": config.StoresConfig,
+    "## `[files]`": config.FilesConfig,
     "## `[identity]`": config.IdentityConfig,
     "## `[conversations]`": config.ConversationsConfig,
     "### `master_key`": config.MasterKeySource,

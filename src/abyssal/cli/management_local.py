@@ -18,6 +18,7 @@ import msgspec
 from abyssal.cli.database import Where, find_database, opened_database
 from abyssal.cli.management import ROOT, Management, Object, Reach
 from abyssal.clock import SystemClock
+from abyssal.config import files_directory
 from abyssal.wire.errors import ConfigurationError, error_for_status
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def _check_has_run(engine: Engine, database: str) -> None:
 def _plane(engine: Engine, where: Where) -> ControlPlane:
     """A control plane for this process alone: nobody is told, whoever else is there finds out."""
     from abyssal.platform.plane import ControlPlane
+    from abyssal.stores.blobs import BlobDirectory
     from abyssal.stores.master_key import open_master_keys
     from abyssal.stores.sql.vault import Vault
 
@@ -102,6 +104,8 @@ def _plane(engine: Engine, where: Where) -> ControlPlane:
         vault=vault,
         clock=clock,
         identity=identity,
+        files=where.config.files,
+        blobs=BlobDirectory(files_directory(where.config, where.data)),
         issuer=identity.issuer,
         run=_at_once,
         in_force=_for_nobody,

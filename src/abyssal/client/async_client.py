@@ -31,6 +31,7 @@ from abyssal.wire.errors import ConfigurationError
 
 if TYPE_CHECKING:  # loaded when they are used
     from abyssal.client.async_conversations import AsyncConversations
+    from abyssal.client.async_files import AsyncFiles
     from abyssal.client.async_session import AsyncSession
     from abyssal.client.async_sockets import AsyncSockets, AsyncSocketStream
     from abyssal.client.async_text import AsyncEmbeddings, AsyncText, AsyncTextCompletions
@@ -117,6 +118,13 @@ class AsyncDeepSeekClient:
         from abyssal.client.async_conversations import AsyncConversations
 
         return AsyncConversations(self._caller)
+
+    @cached_property
+    def files(self) -> AsyncFiles:
+        """Stored files: `files.create`, `list`, `retrieve`, `content`, `delete`."""
+        from abyssal.client.async_files import AsyncFiles
+
+        return AsyncFiles(self._caller)
 
     @property
     def base_url(self) -> str:

@@ -214,6 +214,12 @@ class ClientCore:
         body = None if json is None else encode_body(json)
         return self._call(endpoint, body, extra_headers, timeout)
 
+    def sent(self, method: str, path: str, form: tuple[bytes, str], timeout: Timeout | float | None) -> Call:
+        """A request whose body is bytes already; `form` is these and their content type."""
+        body, content_type = form
+        headers = {**self._headers, "content-type": content_type}
+        return self._call(Endpoint(method, self.base, checked_path(path), headers), body, None, timeout, once=True)
+
     def _endpoint(self, route: Route, *, streamed: bool) -> Endpoint:
         """Made when it is first used, then kept: a route's headers never change."""
         endpoint = self._endpoints.get((route, streamed))

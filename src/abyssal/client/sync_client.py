@@ -32,6 +32,7 @@ from abyssal.wire.errors import ConfigurationError
 if TYPE_CHECKING:  # loaded when they are used
     from abyssal.client.sockets.params import SocketParams
     from abyssal.client.sync_conversations import Conversations
+    from abyssal.client.sync_files import Files
     from abyssal.client.sync_session import Session
     from abyssal.client.sync_sockets import Sockets, SocketStream
     from abyssal.client.sync_text import Embeddings, Text, TextCompletions
@@ -116,6 +117,13 @@ class DeepSeekClient:
         from abyssal.client.sync_conversations import Conversations
 
         return Conversations(self._caller)
+
+    @cached_property
+    def files(self) -> Files:
+        """Stored files: `files.create`, `list`, `retrieve`, `content`, `delete`."""
+        from abyssal.client.sync_files import Files
+
+        return Files(self._caller)
 
     @property
     def base_url(self) -> str:

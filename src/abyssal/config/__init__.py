@@ -10,6 +10,7 @@ from abyssal.config.types import (
     ConversationsConfig,
     DeepSeekUpstream,
     EngineUpstream,
+    FilesConfig,
     IdentityConfig,
     LimitsConfig,
     MasterKeySource,
@@ -22,7 +23,7 @@ from abyssal.config.types import (
     Target,
     Upstream,
 )
-from abyssal.config.values import check_front, data_directory, parse_listen
+from abyssal.config.values import check_front, data_directory, files_directory, parse_listen
 
 __all__ = [
     "BUNDLED_MODEL",
@@ -31,6 +32,7 @@ __all__ = [
     "ConversationsConfig",
     "DeepSeekUpstream",
     "EngineUpstream",
+    "FilesConfig",
     "IdentityConfig",
     "LimitsConfig",
     "MasterKeySource",
@@ -45,6 +47,7 @@ __all__ = [
     "check_front",
     "data_directory",
     "default_config",
+    "files_directory",
     "load_config",
     "parse_config",
     "parse_listen",

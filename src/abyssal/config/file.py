@@ -16,6 +16,7 @@ from abyssal.config.types import (
     Config,
     ConversationsConfig,
     EngineUpstream,
+    FilesConfig,
     IdentityConfig,
     LimitsConfig,
     MasterKeySource,
@@ -75,6 +76,7 @@ def parse_config(text: str, environ: Mapping[str, str], *, state_only: bool = Fa
         conversations=_convert(
             document.get("conversations", {}), ConversationsConfig, "conversations", environ
         ),
+        files=_convert(document.get("files", {}), FilesConfig, "files", environ),
         upstreams=upstreams,
         models=models,
     )

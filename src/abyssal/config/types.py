@@ -99,6 +99,17 @@ class ConversationsConfig(_Table, frozen=True, kw_only=True):
     waiting: Annotated[int, msgspec.Meta(ge=0)] = 16
 
 
+class FilesConfig(_Table, frozen=True, kw_only=True):
+    """`[files]`: what clients upload. `directory`: "" is `files` in the data directory.
+
+    `per_project` bounds what one project stores.
+    """
+
+    directory: str = ""
+    max_size: Count = 512 * 1024 * 1024
+    per_project: Count = 10 * 1024 * 1024 * 1024
+
+
 class LimitsConfig(_Table, frozen=True, kw_only=True):
     """`[limits]`: calls at once, per worker process; bytes kept of resumable streams, of each and of all."""
 
@@ -185,6 +196,7 @@ class Config(_Table, frozen=True, kw_only=True):
     stores: StoresConfig = StoresConfig()
     identity: IdentityConfig = IdentityConfig()
     conversations: ConversationsConfig = ConversationsConfig()
+    files: FilesConfig = FilesConfig()
     upstreams: tuple[Upstream, ...] = ()
     models: tuple[Model, ...] = ()
 

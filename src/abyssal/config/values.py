@@ -94,6 +94,15 @@ def is_loopback(host: str) -> bool:
     return host == "localhost" if address is None else address.is_loopback
 
 
+def files_directory(config: Config, data: Path) -> Path:
+    """Where the bytes of uploaded files rest: `files.directory`, else `files` in the data directory."""
+    return (
+        Path(os.path.expanduser(config.files.directory)).absolute()
+        if config.files.directory
+        else data / "files"
+    )
+
+
 def data_directory(config: Config, given: str | None, environ: Mapping[str, str]) -> Path:
     """Where state lives: `--data`, else the file's, else ABYSSAL_DATA, else `~/.abyssal`."""
     chosen = given or config.server.data or environ.get("ABYSSAL_DATA", "")

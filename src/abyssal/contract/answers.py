@@ -5,7 +5,7 @@ A test holds real answers against them.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -204,3 +204,16 @@ class SocketMessage(msgspec.Struct):
     content: str | msgspec.UnsetType = msgspec.UNSET
     finish_reason: str | msgspec.UnsetType = msgspec.UNSET
     error: ErrorObject | msgspec.UnsetType = msgspec.UNSET
+
+
+class UploadForm(msgspec.Struct):
+    """An upload. A type is told by the content, a name is kept without its directories."""
+
+    file: Annotated[str, msgspec.Meta(extra_json_schema={"contentMediaType": "application/octet-stream"})]
+    purpose: Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"] = "user_data"
+    expires_after_anchor: Literal["created_at"] | msgspec.UnsetType = msgspec.field(
+        name="expires_after[anchor]", default=msgspec.UNSET
+    )
+    expires_after_seconds: int | msgspec.UnsetType = msgspec.field(
+        name="expires_after[seconds]", default=msgspec.UNSET
+    )

@@ -189,7 +189,7 @@ class Gateway:
                     self.pipeline.identified(exchange, self._local.model)
                 else:
                     method_not_allowed(exchange, b"GET, HEAD")
-            elif path.startswith((b"/v1/platform/", b"/v1/conversations/")) or path == b"/v1/conversations":
+            elif path.startswith(_BACKSTAGE) or path in _BACKSTAGE_EXACTLY:
                 self.pipeline.identified(exchange, self.backstage.take)
             elif path.startswith(b"/oauth/"):
                 self.backstage.take_with_authorization(exchange)
@@ -274,6 +274,11 @@ class Gateway:
         self._shared_nonces.close()
         self.inquiries.close()
         self.journal.close()
+
+
+# What the control process answers to whom a credential belongs.
+_BACKSTAGE = (b"/v1/platform/", b"/v1/conversations/", b"/v1/files/", b"/files/")
+_BACKSTAGE_EXACTLY = frozenset((b"/v1/conversations", b"/v1/files", b"/files"))
 
 
 def _draining() -> UnavailableError:

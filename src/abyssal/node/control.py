@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from abyssal.clock import Clock
-from abyssal.config import Config
+from abyssal.config import Config, files_directory
 from abyssal.node.faults import StoreUnavailableError
 from abyssal.platform.conversations.ordering import Ordering
+from abyssal.stores.blobs import BlobDirectory
 from abyssal.stores.records import Failed
 from abyssal.stores.snapshot import Snapshot
 from abyssal.wire.errors import ConfigurationError, UnavailableError
@@ -63,6 +64,7 @@ class Control:
         self._given_key = first_key
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="control")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="publication")
+        self._blobs = BlobDirectory(files_directory(config, data))
         self._failed: deque[Failed] = deque(maxlen=_MOST_UNWRITTEN)
         self._upkeep_at = self._aged_at = 0
         self._old_secrets = 0
@@ -90,6 +92,8 @@ class Control:
             vault=self._vault,
             clock=self._clock,
             identity=self._config.identity,
+            files=self._config.files,
+            blobs=self._blobs,
             issuer=issuer,
             run=self._run_for_routes,
             in_force=in_force,
@@ -258,11 +262,22 @@ class Control:
 
         now, identity = self._clock.unix_ns(), self._config.identity
         forget_expired(self._engine, now_ns=now)
+        self._keep_files(now, crashes=not 0 <= now - self._aged_at < _HOUR)
         if not 0 <= now - self._aged_at < _HOUR:
             self._aged_at = now
             RefusalStore(self._engine).forget(now - _REFUSALS_KEPT)
             self._warn_of_old(now)
         return rotate_if_due(self._engine, self._vault, now_ns=now, days=identity.token_key_days)
+
+    def _keep_files(self, now: int, *, crashes: bool) -> None:
+        from abyssal.platform.files.upkeep import clear_transit, remove_expired
+
+        try:
+            remove_expired(self._engine, self._blobs, now_ns=now)
+            if crashes:
+                clear_transit(self._engine, self._blobs, now_ns=now)
+        except OSError as error:  # a disk of its own, perhaps: the rest of the upkeep does not need it
+            _log.error("stored files cannot be seen to now: %s", error)
 
     def _warn_of_old(self, now: int) -> None:
         from abyssal.platform.identity.ageing import count_old, warn_of_old_secrets

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from abyssal.clock import Clock
-from abyssal.config import ConversationsConfig, IdentityConfig
+from abyssal.config import ConversationsConfig, FilesConfig, IdentityConfig
 from abyssal.platform.conversations.ordering import Ordering
 from abyssal.wire.errors import UnavailableError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from abyssal.stores.blobs import Blobs
     from abyssal.stores.sql.vault import Vault
 
 T = TypeVar("T")
@@ -36,14 +37,17 @@ class ControlPlane:
     """The collaborators of services and routes.
 
     `in_force` waits until every worker of this node has what was committed; False when one takes too long.
-    `issuer` is the address that tokens name. `local` is true for a command on the machine itself, which needs
-    no credential: it owns the data directory. `ordering` says whose turn it is in a conversation.
+    `issuer` is the address that tokens name. `blobs` is where the bytes of stored files rest. `local` is true
+    for a command on the machine itself, which needs no credential: it owns the data directory. `ordering`
+    says whose turn it is in a conversation.
     """
 
     engine: Engine
     vault: Vault
     clock: Clock
     identity: IdentityConfig
+    files: FilesConfig
+    blobs: Blobs
     issuer: str
     run: Run
     in_force: Callable[[], Awaitable[bool]]

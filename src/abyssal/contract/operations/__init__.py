@@ -5,6 +5,7 @@ from __future__ import annotations
 from abyssal.contract.operation import Operation
 from abyssal.contract.operations.conversations import CONVERSATIONS
 from abyssal.contract.operations.dialects import DIALECTS
+from abyssal.contract.operations.files import FILES
 from abyssal.contract.operations.identity import OAUTH
 from abyssal.contract.operations.management import MANAGEMENT
 from abyssal.contract.operations.service import SERVICE
@@ -16,6 +17,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *DIALECTS,
     *SOCKETS,
     *CONVERSATIONS,
+    *FILES,
     *OAUTH,
     *MANAGEMENT,
     *SERVICE,
@@ -29,6 +31,7 @@ TAGS: dict[str, str] = {
     "Responses": "OpenAI's Responses, stateless.",
     "WebSocket": "Streams over WebSocket; the first messages decide which of three dialects is spoken.",
     "Conversations": "What was said, kept for a project: a call sends only what is new.",
+    "Files": "Files for chats, batches and training; each belongs to one project.",
     "OAuth": "Access tokens for OAuth 2.0 clients.",
     "Organisations": "Organisations, their projects and members; notifications.",
     "Credentials": "API keys, OAuth clients, signing keys and public keys.",

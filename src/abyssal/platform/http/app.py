@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from abyssal.platform.http.files import file_routes
 from abyssal.platform.http.management import management_routes
 from abyssal.platform.http.oauth import oauth_routes
 from abyssal.platform.http.tenant import tenant_routes
@@ -32,6 +33,7 @@ def build_app(
             *oauth_routes(plane),
             *management_routes(plane),
             *tenant_routes(plane),
+            *file_routes(plane),
         ],
         exception_handlers={HTTPException: _error, ApiError: _api_error, Exception: _fault},
     )

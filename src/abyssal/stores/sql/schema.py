@@ -220,6 +220,24 @@ turns = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
+# --- files ---------------------------------------------------------------------------------------------
+
+# What clients uploaded; the bytes are in `stores.blobs`, under the hexadecimal part of the id.
+files = Table(
+    "files",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("project_id", String(40), ForeignKey("projects.id"), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("purpose", String(40), nullable=False),
+    Column("media_type", String(100), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, index=True),
+)
+Index("ix_files_project_created", files.c.project_id, files.c.created_at, files.c.id)
+
 # --- calls --------------------------------------------------------------------------------------------
 
 # One row per call that reached an upstream; the primary key makes a replayed journal harmless.

@@ -18,10 +18,12 @@ from sqlalchemy import Engine, Table, func, select
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
-from abyssal.config import IdentityConfig, MasterKeySource
+from abyssal.config import FilesConfig, IdentityConfig, MasterKeySource
 from abyssal.platform.http.management import ENDPOINTS, Endpoint, management_routes
 from abyssal.platform.plane import ControlPlane
+from abyssal.stores.blobs import BlobDirectory, Blobs
 from abyssal.stores.master_key import open_master_keys
 from abyssal.stores.rights import KINDS, PREFIXES, SCOPES
 from abyssal.stores.sql.credential_secrets import SecretRow, add_secrets
@@ -95,7 +97,10 @@ class World:
 
     def __init__(self, engine: Engine, folder: Path, *, local: bool = False) -> None:
         self.engine = engine
+        self.folder = folder
         self.clock = ManualClock()
+        self.files = FilesConfig()
+        self.blobs: Blobs = BlobDirectory(folder / "files")
         self.vault = Vault(engine, open_master_keys(MasterKeySource(), folder, {}))
         self.vault.prepare(now_ns=MADE)
         self.in_force = 0
@@ -108,6 +113,12 @@ class World:
         return self.clock.unix_ns()
 
     def app(self, endpoints: tuple[Endpoint, ...] = ENDPOINTS, *, threads: bool = False) -> Starlette:
+        return self.application(management_routes(self.plane(threads=threads), endpoints))
+
+    def application(self, routes: list[BaseRoute]) -> Starlette:
+        return Starlette(routes=routes, exception_handlers={ApiError: _error_object})
+
+    def plane(self, *, threads: bool = False) -> ControlPlane:
         async def run(work: Callable[[], T]) -> T:
             self.asked += 1
             return await asyncio.to_thread(work) if threads else work()
@@ -116,13 +127,10 @@ class World:
             self.in_force += 1
             return not self.slow
 
-        plane = ControlPlane(
-            self.engine, self.vault, self.clock, IdentityConfig(), "https://a.example", run, in_force,
-            lambda **_: None, self.local,
+        return ControlPlane(
+            self.engine, self.vault, self.clock, IdentityConfig(), self.files, self.blobs,
+            "https://a.example", run, in_force, lambda **_: None, self.local,
         )  # fmt: skip
-        return Starlette(
-            routes=management_routes(plane, endpoints), exception_handlers={ApiError: _error_object}
-        )
 
     def ask(
         self,

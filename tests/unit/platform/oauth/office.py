@@ -14,10 +14,11 @@ import msgspec
 from sqlalchemy import Engine, insert, select, update
 from starlette.applications import Starlette
 
-from abyssal.config import IdentityConfig, MasterKeySource
+from abyssal.config import FilesConfig, IdentityConfig, MasterKeySource
 from abyssal.platform.http.oauth import oauth_routes
 from abyssal.platform.oauth.token_keys import rotate_if_due
 from abyssal.platform.plane import ControlPlane
+from abyssal.stores.blobs import BlobDirectory
 from abyssal.stores.master_key import open_master_keys
 from abyssal.stores.sealing import Place
 from abyssal.stores.sql.database import open_database, sqlite_url
@@ -75,6 +76,7 @@ class Office:
         self.in_force_at: list[int] = []
         plane = ControlPlane(
             engine=self.engine, vault=self.vault, clock=clock, identity=self.identity, issuer=ISSUER,
+            files=FilesConfig(), blobs=BlobDirectory(data / "files"),
             run=_run, in_force=self._in_force, failed=lambda **what: self.failures.append(what),
         )  # fmt: skip
         self.app: Any = Starlette(routes=oauth_routes(plane))

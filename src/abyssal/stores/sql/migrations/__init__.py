@@ -11,6 +11,7 @@ MODULES = (
     f"{_VERSIONS}.0001_foundation",
     f"{_VERSIONS}.0002_identity",
     f"{_VERSIONS}.0003_conversations",
+    f"{_VERSIONS}.0004_files",
 )
 
 

@@ -1,0 +1,1 @@
+"""Files that clients upload: what may be stored, for whom, for how long."""
