@@ -218,7 +218,9 @@ class ClientCore:
         """A request whose body is bytes already; `form` is these and their content type."""
         body, content_type = form
         headers = {**self._headers, "content-type": content_type}
-        return self._call(Endpoint(method, self.base, checked_path(path), headers), body, None, timeout, once=True)
+        return self._call(
+            Endpoint(method, self.base, checked_path(path), headers), body, None, timeout, once=True
+        )
 
     def _endpoint(self, route: Route, *, streamed: bool) -> Endpoint:
         """Made when it is first used, then kept: a route's headers never change."""
