@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abyssal.config.defaults import CHAT_NAMES, default_config
+from abyssal.config.defaults import CHAT_NAMES, EMBEDDING_NAME, default_config
 from abyssal.config.file import load_config, parse_config
 from abyssal.config.types import (
     BUNDLED_MODEL,
@@ -28,6 +28,7 @@ from abyssal.config.values import check_front, data_directory, files_directory, 
 __all__ = [
     "BUNDLED_MODEL",
     "CHAT_NAMES",
+    "EMBEDDING_NAME",
     "Config",
     "ConversationsConfig",
     "DeepSeekUpstream",

@@ -23,6 +23,8 @@ CHAT_NAMES = (
     "deepseek-v4-flash",
     "deepseek-v4-pro",
 )
+EMBEDDING_NAME = "deepseek-embedding"
+"""What the engine embeds under; the official service has no embeddings."""
 _OFFICIAL = {"deepseek-v4-pro": "deepseek-v4-pro"}  # every other name is answered by flash
 
 
@@ -36,7 +38,7 @@ def default_config(environ: Mapping[str, str], *, model: str = BUNDLED_MODEL) ->
     own_name = local.model
     key = environ.get("DEEPSEEK_API_KEY", "").strip()
     if not key:
-        names = dict.fromkeys((own_name, *CHAT_NAMES))
+        names = dict.fromkeys((own_name, *CHAT_NAMES, EMBEDDING_NAME))
         models = tuple(Model(name=name, targets=(local,), owned_by="abyssal") for name in names)
         return Config(upstreams=(engine,), models=models)
     base_url = environ.get("DEEPSEEK_BASE_URL", "") or "https://api.deepseek.com"
@@ -46,4 +48,5 @@ def default_config(environ: Mapping[str, str], *, model: str = BUNDLED_MODEL) ->
     for name in CHAT_NAMES:
         official = _OFFICIAL.get(name, "deepseek-flash")
         models.append(Model(name=name, targets=(Target(upstream="deepseek", model=official),)))
+    models.append(Model(name=EMBEDDING_NAME, targets=(local,), owned_by="abyssal"))
     return Config(upstreams=(cloud, engine), models=tuple(models))

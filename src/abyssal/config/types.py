@@ -130,7 +130,10 @@ class Repairs(_Table, frozen=True, kw_only=True):
 
 
 class EngineUpstream(_Table, frozen=True, kw_only=True, tag_field="kind", tag="engine"):
-    """A model that the embedded engine runs. `context`: tokens per slot. `threads`: 0 suits the machine."""
+    """A model that the embedded engine runs. `context`: tokens per slot. `threads`: 0 suits the machine.
+
+    `embedding_tokens`: of the longest input that is embedded; 0 for no embeddings.
+    """
 
     name: Name
     model: str = BUNDLED_MODEL
@@ -138,6 +141,7 @@ class EngineUpstream(_Table, frozen=True, kw_only=True, tag_field="kind", tag="e
     slots: Count = 4
     queue: Annotated[int, msgspec.Meta(ge=0)] = 64
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0
+    embedding_tokens: Annotated[int, msgspec.Meta(ge=0, le=1_048_576)] = 2048
     zone: str = ""
     first_byte_timeout: Seconds = 600.0
     idle_timeout: Seconds = 120.0

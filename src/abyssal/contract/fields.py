@@ -12,6 +12,7 @@ from abyssal.platform.identity import drafts
 from abyssal.stores.rights import ROLES, SCOPES
 from abyssal.wire.chat import ChatCompletion, ChatCompletionChunk, Model, ModelList
 from abyssal.wire.chat_request import ChatRequest
+from abyssal.wire.embedding_request import EmbeddingRequest
 
 _SAMPLING = {
     "temperature": "How freely tokens are drawn: 0 is nearly always the likeliest.",
@@ -93,6 +94,13 @@ _CREDENTIAL = {
 FIELDS: dict[Any, dict[str, str]] = {
     ChatRequest: _CHAT,
     CompletionRequest: _COMPLETION,
+    EmbeddingRequest: {
+        "model": _CHAT["model"],
+        "input": "A text, a list of texts, of tokens (one input), or of lists of tokens; up to 2048 inputs.",
+        "dimensions": "Numbers in a vector; a longer one is cut and made a unit vector again.",
+        "encoding_format": "Numbers, or base64 of little-endian float32.",
+        "user": _CHAT["user"],
+    },
     anthropic.Prompt: _PROMPT,
     anthropic.MessagesRequest: _PROMPT
     | {

@@ -26,7 +26,8 @@ def claim_address(spec: EngineSpec) -> None:
     itself says only that it could not bind.
     """
     if spec.socket:
-        _claim_socket(Path(spec.socket))
+        for path in spec.sockets:
+            _claim_socket(Path(path))
     else:
         _try_port(*spec.host_and_port())
 

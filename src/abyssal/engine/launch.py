@@ -28,6 +28,7 @@ def standalone_spec(
         slots=slots,
         context=context,
         threads=threads,
+        embedding_tokens=0,
     )
 
 

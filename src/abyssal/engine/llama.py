@@ -8,11 +8,12 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from abyssal.engine.address import EngineError
+from abyssal.engine.embedding import EmbeddingLimits, embedding_limits
 from abyssal.engine.spec import EngineExit, EngineSpec
 from abyssal.engine.stacks import enlarge_stacks
 from abyssal.engine.threads import choose_threads, usable_cores
@@ -45,11 +46,23 @@ def check_model_file(file: Path) -> int:
     return size
 
 
-def serve(spec: EngineSpec) -> Any:
+class Servers(NamedTuple):
+    """xllamacpp's servers, which live as long as they are referred to; no `vectors` without embeddings."""
+
+    chat: Any
+    vectors: Any
+
+    @property
+    def address(self) -> str:
+        """Where chats are answered: "unix://…" or "http://…"."""
+        return self.chat.listening_address
+
+
+def serve(spec: EngineSpec) -> Servers:
     """Load the model and start answering, on threads of llama.cpp's own; returns when it is ready.
 
-    Gives xllamacpp's server, which lives as long as it is referred to, and has `listening_address`. The
-    interpreter is held while the model loads. Raises `EngineError`.
+    The interpreter is held while the model loads. Raises `EngineError`. A model that can chat and not embed
+    is served all the same.
     """
     file = spec.model_file()
     size = check_model_file(file)
@@ -61,13 +74,19 @@ def serve(spec: EngineSpec) -> Any:
             f"The engine needs xllamacpp, which cannot be imported ({error}): pip install 'abyssal[engine]'.",
         ) from None
     enlarge_stacks()
-    parameters = xllamacpp.CommonParams()
-    _fill(parameters, spec, file, choose_threads(spec.threads, size, usable_cores()))
+    threads = choose_threads(spec.threads, size, usable_cores())
+    limits = embedding_limits(spec)
     with _private_files():
+        vectors = None  # first, so that a chat's good health is that of both
+        if limits is not None:
+            parameters = _parameters(xllamacpp, spec, file, threads)
+            _embed(parameters, xllamacpp, spec, limits)
+            with suppress(RuntimeError, MemoryError):  # it wrote its reason to standard error
+                vectors = xllamacpp.Server(parameters)
         try:
-            return xllamacpp.Server(parameters)
+            return Servers(xllamacpp.Server(_parameters(xllamacpp, spec, file, threads)), vectors)
         except RuntimeError:
-            # It wrote its reason to standard error; the exception itself says nothing.
+            # As above; the exception itself says nothing.
             raise EngineError(EngineExit.BAD_MODEL, f"llama.cpp cannot load {file}.") from None
         except MemoryError:
             raise EngineError(
@@ -75,7 +94,21 @@ def serve(spec: EngineSpec) -> Any:
             ) from None
 
 
-def _fill(parameters: Any, spec: EngineSpec, file: Path, threads: int) -> None:
+def _embed(parameters: Any, xllamacpp: Any, spec: EngineSpec, limits: EmbeddingLimits) -> None:
+    """Make `parameters` those of a server for vectors; see `engine.embedding` for the reasons."""
+    parameters.hostnames = [spec.embedding_socket]
+    parameters.embedding = True
+    if not limits.own_pooling:
+        parameters.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    parameters.n_parallel = 1
+    parameters.n_ctx = parameters.n_batch = parameters.n_ubatch = limits.tokens
+    parameters.cache_ram_mib = 0
+    parameters.no_extra_bufts = True  # weights that were arranged anew would be there twice
+    parameters.warmup = False
+
+
+def _parameters(xllamacpp: Any, spec: EngineSpec, file: Path, threads: int) -> Any:
+    parameters = xllamacpp.CommonParams()
     parameters.model.path = str(file)
     parameters.model_alias = {spec.name}
     if spec.socket:
@@ -99,6 +132,7 @@ def _fill(parameters: Any, spec: EngineSpec, file: Path, threads: int) -> None:
     parameters.endpoint_slots = False
     parameters.endpoint_props = False
     parameters.cors_origins = ""
+    return parameters
 
 
 def _http_threads(spec: EngineSpec) -> int:

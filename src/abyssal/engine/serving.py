@@ -31,17 +31,17 @@ def serve_until_stopped(
     signal.signal(signal.SIGINT, signal.SIG_DFL if parent is None else signal.SIG_IGN)
     try:
         claim_address(spec)
-        server = llama.serve(spec)
+        servers = llama.serve(spec)
     except EngineError as error:
         print_error(error.message)
         _leave(error.exit_code)
-    identity = socket_identity(spec.socket) if spec.socket else None
+    identities = {path: socket_identity(path) for path in spec.sockets}
     woken = _catch_signals(interrupt=parent is None)
     if on_ready is not None:
-        on_ready(server.listening_address)
+        on_ready(servers.address)
     _wait_for_end(woken, parent)
-    if spec.socket:
-        release_socket(spec.socket, identity)
+    for path, identity in identities.items():
+        release_socket(path, identity)
     _leave(EngineExit.OK)
 
 

@@ -36,7 +36,9 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     Exactly one of `socket` (a path that ends in .sock) and `listen` ("127.0.0.1:8081") says where.
     `context` is in tokens for each slot, prompt and answer together; `slots` answers are written at
     the same time. `queue` calls may wait for a slot without keeping a health check from being answered;
-    whoever sends the calls bounds them. `threads` of 0 chooses by the machine and the model's size.
+    whoever sends the calls bounds them. `embedding_tokens` is the longest input that is embedded, at
+    `embedding_socket`; 0 for an engine that embeds nothing. `threads` of 0 chooses by the machine and the
+    model's size.
     """
 
     name: str
@@ -47,6 +49,7 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     slots: int = 4
     queue: int = 64
     threads: int = 0
+    embedding_tokens: int = 2048
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -60,6 +63,7 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             ("slots", self.slots, 1, 256),
             ("queue", self.queue, 0, 8192),
             ("threads", self.threads, 0, 512),
+            ("embedding_tokens", self.embedding_tokens, 0, 1_048_576),
         ):
             if not least <= value <= most:
                 raise ConfigurationError(
@@ -71,9 +75,20 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                 f"not {self.socket!r} and {self.listen!r}."
             )
         if self.socket:
-            _check_socket(self.socket)
+            for path in self.sockets:
+                _check_socket(path)
         else:
             self.host_and_port()
+
+    @property
+    def embedding_socket(self) -> str:
+        """Where vectors are asked for, "" for an engine that embeds nothing: one at a port does not."""
+        return f"{self.socket.removesuffix('.sock')}v.sock" if self.socket and self.embedding_tokens else ""
+
+    @property
+    def sockets(self) -> tuple[str, ...]:
+        """The paths of all sockets that it has."""
+        return tuple(path for path in (self.socket, self.embedding_socket) if path)
 
     def host_and_port(self) -> tuple[str, int]:
         """`listen` taken apart; a port of 0 lets the system choose. "[::1]:8081" gives "::1"."""

@@ -17,7 +17,7 @@ import msgspec
 from abyssal.clock import Clock, SystemClock
 from abyssal.engine.diagnosis import explain, is_refusal
 from abyssal.engine.health import check_health
-from abyssal.engine.lifecycle import Lifecycle, Rules, State
+from abyssal.engine.lifecycle import Health, Lifecycle, Rules, State
 from abyssal.engine.process import COMMAND, EngineProcess
 from abyssal.engine.spec import EngineSpec
 from abyssal.wire.errors import ConfigurationError
@@ -122,7 +122,7 @@ class EngineSupervisor:
                 self._changed()
                 await asyncio.wait([closing], timeout=wait)
         self._life.closed()
-        self._remove_socket()
+        self._remove_sockets()
         self._changed()
 
     async def _run_once(self, closing: asyncio.Task[Literal[True]]) -> int:
@@ -151,9 +151,7 @@ class EngineSupervisor:
                 return code
             if closing.done():
                 return await child.stop(self._rules.stop_grace)
-            check = asyncio.get_running_loop().create_task(
-                check_health(self.spec.socket, self._rules.check_timeout)
-            )
+            check = asyncio.get_running_loop().create_task(self._check())
             await asyncio.wait([check, child.ended, closing], return_when=FIRST_COMPLETED)
             if not check.done():
                 check.cancel()
@@ -167,8 +165,17 @@ class EngineSupervisor:
                 self._reason = "The engine stopped answering health checks and was killed."
                 return await child.kill()
 
-    def _remove_socket(self) -> None:
-        Path(self.spec.socket).unlink(missing_ok=True)
+    async def _check(self) -> Health:
+        """One look. Vectors are served before chats are, so life at their socket is a start under way."""
+        timeout, vectors = self._rules.check_timeout, self.spec.embedding_socket
+        health = await check_health(self.spec.socket, timeout)
+        if health is not Health.SILENT or self.ready or not vectors:
+            return health
+        return Health.SILENT if await check_health(vectors, timeout) is Health.SILENT else Health.LOADING
+
+    def _remove_sockets(self) -> None:
+        for path in self.spec.sockets:
+            Path(path).unlink(missing_ok=True)
 
     def _changed(self) -> None:
         self._since_ns = self._clock.unix_ns()

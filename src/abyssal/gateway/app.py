@@ -77,6 +77,7 @@ class Gateway:
         self.draining = False
 
         self.upstreams = {item.name: build_upstream(item, setup) for item in config.upstreams}
+        self._pools = [pool for upstream in self.upstreams.values() for pool in upstream.pools]
         self.journal = JournalWriter(Path(setup.journal), setup.writer)
         ledger = Ledger(self.journal, clock, loop.time)
         self.directory = Directory()
@@ -243,12 +244,12 @@ class Gateway:
         self.streams.sweep(self._loop.time())
         self.siblings.sweep()
         self.directory.forget_ended(self._clock.unix_ns())
-        for upstream in self.upstreams.values():
-            upstream.pool.sweep()
+        for pool in self._pools:
+            pool.sweep()
 
     def gauges(self) -> Gauges:
         """What this worker holds at the moment."""
-        pools = [upstream.pool.statistics() for upstream in self.upstreams.values()]
+        pools = [pool.statistics() for pool in self._pools]
         return Gauges(
             connections=len(self.front.connections),
             calls=self.caps.in_flight,
@@ -267,8 +268,8 @@ class Gateway:
         self.front.abort()
         self.private_front.abort()
         self.siblings.close()
-        for upstream in self.upstreams.values():
-            upstream.pool.close()
+        for pool in self._pools:
+            pool.close()
         self.backstage.pool.close()
         self.nonces.close()
         self._shared_nonces.close()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from abyssal.gateway.principal import Credential, Principal
-    from abyssal.wire.chat_request import ChatRequest
     from abyssal.wire.usage import TokenUsage
 
 
@@ -68,8 +67,18 @@ class Call(Protocol):
         ...
 
 
-UpstreamRoute = Literal["chat", "beta chat", "completions"]
+UpstreamRoute = Literal["chat", "beta chat", "completions", "embeddings"]
 """What an upstream is asked for; one that has no route of its own for "beta chat" takes it as a chat."""
+
+
+class Request(Protocol):
+    """What every call says, whatever it asks for; that of a chat is a `wire.chat_request.ChatRequest`."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def stream(self) -> bool | None: ...
 
 
 class Native(NamedTuple):
@@ -203,7 +212,7 @@ class Exchange:
         self.principal: Principal | None = None
         # permit
         self.scope = 0  # the bit of `stores.rights` that the route needs
-        self.request: ChatRequest | None = None
+        self.request: Request | None = None
         self.native: Native | None = None
         # admit
         self.admitted = False

@@ -19,15 +19,25 @@ from abyssal.stores.snapshot import Snapshot
 _LENGTH = struct.Struct("<I")
 
 
+class EmbeddingPoint(msgspec.Struct, frozen=True):
+    """Where an engine embeds: numbers in a vector, tokens in an input."""
+
+    socket_path: str
+    dimensions: int
+    tokens: int
+
+
 class EnginePoint(msgspec.Struct, frozen=True):
     """Where an engine listens and what its answers are to carry as `system_fingerprint`.
 
     `infill` are the ids of its model's tokens for prefix, suffix and middle, None when it cannot fill in.
+    `embedding` is where it embeds, None when it does not.
     """
 
     socket_path: str
     fingerprint: str
     infill: tuple[int, int, int] | None = None
+    embedding: EmbeddingPoint | None = None
 
 
 class Setup(msgspec.Struct, frozen=True, tag=True):

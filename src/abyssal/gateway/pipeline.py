@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from abyssal.gateway.dialects.dialect import Dialect
+from abyssal.gateway.dialects.embeddings import VectorsAsAsked, needs_conversion
 from abyssal.gateway.dialects.translation import Translated
 from abyssal.gateway.exchange import Exchange, Native
 from abyssal.gateway.relay.call import RelayCall, RelayContext
@@ -22,6 +23,7 @@ from abyssal.gateway.relay.heads import error_lines
 from abyssal.gateway.upstreams.upstream import Profile, Upstream
 from abyssal.stores.journal import JournalFullError
 from abyssal.wire.chat_request import parse_chat_request
+from abyssal.wire.embedding_request import parse_embedding_request
 from abyssal.wire.errors import ApiError, InternalServerError, UnsupportedMediaTypeError
 
 _log = logging.getLogger("abyssal.gateway")
@@ -138,6 +140,11 @@ class Pipeline:
 
         self.identified(exchange, permitted)
 
+    def embeddings(self, exchange: Exchange) -> None:
+        """Take an embeddings call: as a chat, but that nothing is composed for it."""
+        exchange.route = "embeddings"
+        self.identified(exchange, self._embeddings)
+
     def identified(self, exchange: Exchange, go: Callable[[Exchange], None]) -> None:
         """Find out whose the request is and go on with `go`; turn a stranger away."""
         try:
@@ -192,6 +199,15 @@ class Pipeline:
             self._broke(exchange, fault)
         else:
             self._relayed(exchange)
+
+    def _embeddings(self, exchange: Exchange) -> None:
+        check_content_coding(exchange)
+        exchange.request = request = parse_embedding_request(exchange.body)
+        if needs_conversion(request):
+            exchange.client = VectorsAsAsked(exchange.client, request)
+        self._permit(exchange)
+        self._admission.admit(exchange)
+        self._relayed(exchange)
 
     def _relayed(self, exchange: Exchange) -> None:
         try:

@@ -19,7 +19,7 @@ from abyssal.gateway.pipeline import Pipeline
 from abyssal.stores.rights import BITS
 
 Handler = Callable[[Exchange], None]
-_CHAT = BITS["chat"]
+_CHAT, _EMBEDDINGS = BITS["chat"], BITS["embeddings"]
 
 
 def sockets(
@@ -69,4 +69,7 @@ def call_routes(
     for path, dialect in streaming.items():
         if dialect is not None:
             handlers[path] = partial(pipeline.translated, dialect=dialect)
-    return {path: (handler, _CHAT) for path, handler in handlers.items()}
+    scoped = {path: (handler, _CHAT) for path, handler in handlers.items()}
+    for path in (b"/v1/embeddings", b"/embeddings"):
+        scoped[path] = (pipeline.embeddings, _EMBEDDINGS)
+    return scoped

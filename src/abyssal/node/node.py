@@ -20,12 +20,23 @@ from abyssal import __version__
 from abyssal.clock import SystemClock
 from abyssal.config import Config, EngineUpstream, parse_listen
 from abyssal.engine.bundled import BUNDLED_MODEL, bundled_card
+from abyssal.engine.embedding import embedding_limits
 from abyssal.engine.infill import infill_tokens
 from abyssal.engine.spec import EngineSpec
 from abyssal.engine.supervisor import EngineStatistics, EngineSupervisor
 from abyssal.gateway.auth.nonce_memory import MemoryNonces
 from abyssal.gateway.auth.nonces import Verdict
-from abyssal.gateway.link import Ask, Claim, Claimed, EnginePoint, EngineState, Setup, Told, ToWorker
+from abyssal.gateway.link import (
+    Ask,
+    Claim,
+    Claimed,
+    EmbeddingPoint,
+    EnginePoint,
+    EngineState,
+    Setup,
+    Told,
+    ToWorker,
+)
 from abyssal.node.backstage import BackstageServer
 from abyssal.node.children import environ_of_children, without_database
 from abyssal.node.control import Control
@@ -149,6 +160,7 @@ class Node:
             slots=upstream.slots,
             queue=upstream.queue,
             threads=upstream.threads,
+            embedding_tokens=upstream.embedding_tokens,
         )
 
         def changed(statistics: EngineStatistics, name: str = upstream.name) -> None:
@@ -176,12 +188,7 @@ class Node:
         await worker.start()
 
     def _setup(self, writer: str, place: int) -> Setup:
-        points = {
-            name: EnginePoint(
-                engine.spec.socket, _fingerprint(engine.spec), infill_tokens(engine.spec.model_file())
-            )
-            for name, engine in self._engines.items()
-        }
+        points = {name: _point(engine.spec) for name, engine in self._engines.items()}
         return Setup(
             config=without_database(self._config),
             engines=points,
@@ -288,6 +295,14 @@ def _check_model(model: str, where: str) -> None:
 
 def _fingerprint(spec: EngineSpec) -> str:
     return bundled_card().fingerprint if spec.model == BUNDLED_MODEL else spec.name
+
+
+def _point(spec: EngineSpec) -> EnginePoint:
+    """What workers must know of an engine."""
+    embedding, limits = None, embedding_limits(spec)
+    if limits is not None:
+        embedding = EmbeddingPoint(spec.embedding_socket, limits.dimensions, limits.tokens)
+    return EnginePoint(spec.socket, _fingerprint(spec), infill_tokens(spec.model_file()), embedding)
 
 
 def lock_data_directory(data: Path) -> int:

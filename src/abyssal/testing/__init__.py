@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from abyssal.testing.clock import ManualClock
     from abyssal.testing.completions import tool_call
     from abyssal.testing.configuration import UPSTREAM_KEY, gateway_config
+    from abyssal.testing.embeddings import embedding_of
     from abyssal.testing.raw_http import RawConnection, WireResponse
     from abyssal.testing.received import ReceivedRequest
     from abyssal.testing.running_server import RunningServer, ServerFailedError
@@ -35,6 +36,7 @@ __all__ = [
     "ServerFailedError",
     "UpstreamStatistics",
     "WireResponse",
+    "embedding_of",
     "gateway_config",
     "tool_call",
 ]
@@ -50,6 +52,7 @@ _HOME = {
     "ScriptedUpstream": "upstream",
     "ServerFailedError": "running_server",
     "UpstreamStatistics": "upstream",
+    "embedding_of": "embeddings",
     "gateway_config": "configuration",
     "tool_call": "completions",
 }

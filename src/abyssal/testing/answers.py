@@ -44,6 +44,13 @@ class MessageBody(msgspec.Struct, frozen=True):
     only_if_asked: bool = False
 
 
+class VectorsBody(msgspec.Struct, frozen=True):
+    """The embeddings of what the request gives; `base64` and `dimensions`: whether these fields are known."""
+
+    base64: bool = True
+    dimensions: bool = True
+
+
 class EventsBody(msgspec.Struct, frozen=True):
     """Server-sent events, given as the bytes of each."""
 
@@ -77,7 +84,7 @@ class KeepAlives(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """One scripted answer. All times are in seconds."""
 
-    body: FixedBody | MessageBody | EventsBody | RawBody
+    body: FixedBody | MessageBody | VectorsBody | EventsBody | RawBody
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     framing: Framing = "auto"
@@ -176,6 +183,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         )
         deltas = Deltas(tuple(content), tuple(reasoning), repeat, usage_style)
         return cls(body=MessageBody(message, deltas, every, done), framing=framing)
+
+    @classmethod
+    def embeddings(cls, *, base64: bool = True, dimensions: bool = True) -> Answer:
+        """The vectors of the request's inputs (`abyssal.testing.embeddings`), as it asks for them.
+
+        Without `base64` it gets numbers whatever it asks, without `dimensions` vectors of their full length.
+        """
+        return cls(body=VectorsBody(base64, dimensions))
 
     @classmethod
     def events(

@@ -27,8 +27,10 @@ from abyssal.testing.answers import (
     KeepAlives,
     MessageBody,
     RawBody,
+    VectorsBody,
 )
 from abyssal.testing.completions import chat_chunks, chat_completion, text_chunks, text_completion
+from abyssal.testing.embeddings import embedding_list
 from abyssal.testing.received import ReceivedRequest
 
 
@@ -82,7 +84,7 @@ def steps(answer: Answer, request: ReceivedRequest) -> Iterator[Step]:
 
 
 def _framed(
-    answer: Answer, body: FixedBody | MessageBody | EventsBody, request: ReceivedRequest
+    answer: Answer, body: FixedBody | MessageBody | VectorsBody | EventsBody, request: ReceivedRequest
 ) -> tuple[bytes, Iterator[Step]]:
     content_type, pieces = _pieces(body, request)
     streamed = content_type.startswith("text/event-stream")
@@ -133,16 +135,19 @@ def _phrase(status: int) -> bytes:
 
 
 def _pieces(
-    body: FixedBody | MessageBody | EventsBody, request: ReceivedRequest
+    body: FixedBody | MessageBody | VectorsBody | EventsBody, request: ReceivedRequest
 ) -> tuple[str, Iterator[bytes | float]]:
     if isinstance(body, FixedBody):
         return body.content_type, iter((body.content,))
     if isinstance(body, EventsBody):
         return _SSE, _spaced(body.events, body.every)
+    if isinstance(body, VectorsBody):
+        whole = embedding_list(request, base64=body.base64, dimensions=body.dimensions)
+        return "application/json", iter((msgspec.json.encode(whole),))
     chat = "/chat/" in request.path or not request.path.endswith("/completions")
     if body.only_if_asked and not request.wants_stream:
-        whole = chat_completion if chat else text_completion
-        return "application/json", iter((msgspec.json.encode(whole(request, body.message)),))
+        completion = chat_completion if chat else text_completion
+        return "application/json", iter((msgspec.json.encode(completion(request, body.message)),))
     chunks = (chat_chunks if chat else text_chunks)(request, body.message, body.deltas)
     encoded = (b"data: " + msgspec.json.encode(chunk) + b"\n\n" for chunk in chunks)
     return "text/event-stream; charset=utf-8", _spaced(

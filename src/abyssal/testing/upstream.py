@@ -6,7 +6,8 @@
         assert [request.path for request in upstream.requests] == ["/v1/chat/completions"] * 2
 
 It runs its own event loop in a daemon thread, so tests may be synchronous or not.
-Without a script it echoes the last user message, as a chat completion for whatever model was asked.
+Without a script it echoes the last user message, as a chat completion for whatever model was asked, and
+embeds what it is given.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class UpstreamStatistics(msgspec.Struct, frozen=True):
 
 
 def echo(request: ReceivedRequest) -> Answer:
-    """The answer where no script is given: the last user message, or the prompt, said back."""
+    """The answer where no script is given: the last user message, or the prompt, said back; or embeddings."""
+    if request.path.endswith("/embeddings"):
+        return Answer.embeddings()
     if not request.path.endswith("/completions"):
         return Answer.error(404, f"nothing is scripted for {request.method} {request.path}")
     prompt = request.fields.get("prompt")

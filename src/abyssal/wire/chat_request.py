@@ -6,14 +6,14 @@ DeepSeek API, "Create Chat Completion", and the platform's specification, sectio
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from abyssal.wire.errors import BadRequestError
-from abyssal.wire.guard import KeyGuard, check_text
+from abyssal.wire.guard import KeyGuard
+from abyssal.wire.json_body import decode_body, decoded
 
 MAX_TOKENS = 393_216
 
@@ -136,18 +136,7 @@ def parse_chat_request(body: bytes) -> ChatRequest:
     Raises BadRequestError whose `param` names the field. A body that passes is read the same by any
     other JSON parser: see `abyssal.wire.guard`.
     """
-    check_text(body)
-    try:
-        request = _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        _refuse(str(error))
-    except msgspec.DecodeError as error:
-        raise BadRequestError(
-            f"The body is not JSON: {error}; send one JSON object.", code="invalid_json"
-        ) from None
-    except RecursionError:
-        raise BadRequestError("The body nests too deeply; flatten it.", code="nested_too_deeply") from None
-    _guard.check(body)
+    request = decode_body(body, _decoder, _guard)
     if request.stream_options is not None and not request.stream:
         raise BadRequestError(
             "stream_options is only allowed with stream: true; remove it or stream.", param="stream_options"
@@ -166,25 +155,4 @@ def parse_chat_request(body: bytes) -> ChatRequest:
 
 def check_messages(messages: bytes) -> None:
     """Raise BadRequestError unless `messages` (a JSON array) are those of a chat request, or none."""
-    body = b'{"messages":%b}' % messages
-    check_text(body)
-    try:
-        _messages.decode(body)
-    except msgspec.ValidationError as error:
-        _refuse(str(error))
-
-
-_PATH = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<key>key in )?\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
-_FIELD = re.compile(r"field `([^`]+)`")
-
-
-def _refuse(text: str) -> NoReturn:
-    found = _PATH.match(text)
-    problem, path = (found["problem"], found["path"] or "") if found else (text, "")
-    if "missing required field" in problem:
-        name = _FIELD.findall(problem)[0]
-        path = f"{path}.{name}" if path else name
-        raise BadRequestError(f'"{path}" is missing; it is required.', param=path, code="missing_field")
-    if not path:
-        raise BadRequestError(f"The body must be a JSON object: {problem}.", code="invalid_json")
-    raise BadRequestError(f'"{path}": {problem[0].lower()}{problem[1:]}.', param=path, code="invalid_value")
+    decoded(b'{"messages":%b}' % messages, _messages)

@@ -10,6 +10,7 @@ import pytest
 
 from abyssal.config import (
     CHAT_NAMES,
+    EMBEDDING_NAME,
     Config,
     DeepSeekUpstream,
     EngineUpstream,
@@ -164,7 +165,7 @@ def test_without_a_key_the_engine_answers_every_name() -> None:
     config = default_config({})
     assert [type(upstream) for upstream in config.upstreams] == [EngineUpstream]
     names = [model.name for model in config.models]
-    assert names == ["abyssal-tiny", *CHAT_NAMES]
+    assert names == ["abyssal-tiny", *CHAT_NAMES, EMBEDDING_NAME]
     assert {target.upstream for model in config.models for target in model.targets} == {"engine"}
     assert {"deepseek-chat", "deepseek-reasoner", "deepseek-v3", "deepseek-chat-7b"} <= set(names)
 
@@ -178,6 +179,7 @@ def test_with_a_key_the_official_service_answers_and_retired_names_live_on() -> 
     assert targets["deepseek-chat"] == ("deepseek", "deepseek-flash")
     assert targets["deepseek-v4-pro"] == ("deepseek", "deepseek-v4-pro")
     assert targets["abyssal-tiny"] == ("engine", "abyssal-tiny")
+    assert targets[EMBEDDING_NAME] == ("engine", "abyssal-tiny")
     assert set(CHAT_NAMES) < set(targets)
 
 

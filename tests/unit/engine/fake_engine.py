@@ -3,6 +3,7 @@
 serve         answers health checks until it is asked to stop
 stubborn      the same, but does not hear SIGTERM
 loading       answers 503 for ever
+vectors       answers 503 for ever, where vectors are asked for, and listens nowhere else
 mute          listens and never answers
 silent        never listens
 refuse        says why on standard error and exits with 65
@@ -47,6 +48,8 @@ def main() -> None:
         time.sleep(60)
     if what == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if what == "vectors":
+        path, what = path.with_name(f"{path.stem}v.sock"), "loading"
     serve(path, what)
 
 

@@ -32,6 +32,7 @@ def test_it_survives_the_wire_to_the_child() -> None:
         ({"slots": 257}, "slots is 257"),
         ({"queue": -1}, "queue is -1"),
         ({"threads": -1}, "threads is -1"),
+        ({"embedding_tokens": -1}, "embedding_tokens is -1"),
         ({"socket": ""}, "either socket or listen"),
         ({"listen": "127.0.0.1:1"}, "either socket or listen"),
         ({"socket": "/run/m.socket"}, r"must end in \.sock"),
@@ -50,7 +51,15 @@ def test_bad_values_are_named(changes: dict[str, Any], said: str) -> None:
 
 def test_the_longest_socket_path_is_taken() -> None:
     path = "/" + "x" * (LONGEST_SOCKET_PATH - 6) + ".sock"
-    assert len(spec(socket=path).socket) == LONGEST_SOCKET_PATH
+    assert len(spec(socket=path, embedding_tokens=0).socket) == LONGEST_SOCKET_PATH
+    with pytest.raises(ConfigurationError, match="104 bytes long"):
+        spec(socket=path)
+
+
+def test_vectors_have_a_socket_of_their_own() -> None:
+    assert spec().sockets == ("/run/m.sock", "/run/mv.sock")
+    assert spec(embedding_tokens=0).sockets == ("/run/m.sock",)
+    assert spec(socket="", listen="localhost:1").sockets == ()
 
 
 @pytest.mark.parametrize(

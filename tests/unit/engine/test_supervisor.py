@@ -239,14 +239,26 @@ def test_one_that_never_answers_is_replaced_when_patience_ends(socket_path: Path
 
 
 def test_loading_is_neither_ready_nor_hung(socket_path: Path) -> None:
-    watched = Watched(socket_path, "loading", msgspec.structs.replace(QUICK, start_patience=0.1))
+    watched = Watched(socket_path, "loading", msgspec.structs.replace(QUICK, start_patience=1.0))
 
     async def scenario(supervisor: EngineSupervisor) -> None:
-        assert not await supervisor.wait_ready(0.6)
+        assert not await supervisor.wait_ready(1.5)
         assert supervisor.statistics().restarts == 0
 
     run(watched, scenario)
     assert watched.states() == [State.STARTING, State.STOPPED]
+
+
+def test_vectors_that_load_are_a_start_under_way(socket_path: Path) -> None:
+    watched = Watched(socket_path, "vectors", msgspec.structs.replace(QUICK, start_patience=1.0))
+
+    async def scenario(supervisor: EngineSupervisor) -> None:
+        assert not await supervisor.wait_ready(1.5)
+        assert supervisor.statistics().restarts == 0
+
+    run(watched, scenario)
+    assert watched.states() == [State.STARTING, State.STOPPED]
+    assert not Path(watched.supervisor.spec.embedding_socket).exists()
 
 
 def test_a_stubborn_engine_is_killed_at_close(socket_path: Path) -> None:

@@ -29,6 +29,7 @@ from .transports import HeldLoop, Transport
 
 HASH_KEY = bytes(range(32))
 PROJECT = ProjectRecord("proj_1", "org_1", ALL_SCOPES, None, (), True)
+ENGINE = EnginePoint("/engine.sock", "tiny-1")
 CONFIG = """
 [[upstreams]]
 name = "up"
@@ -181,7 +182,14 @@ class Server:
 class Stage:
     """See the module."""
 
-    def __init__(self, directory: Path, config: str = "", *, kind: str = "openai") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        config: str = "",
+        *,
+        kind: str = "openai",
+        engine: EnginePoint = ENGINE,
+    ) -> None:
         self.loop = HeldLoop()
         self.server = Server(self)
         self.loop.dial = self.server.dial
@@ -194,7 +202,7 @@ class Stage:
         self.gateway = Gateway(
             Setup(
                 config=parse_config(config or CONFIG.format(kind=kind), {}),
-                engines={"engine": EnginePoint("/engine.sock", "tiny-1")},
+                engines={"engine": engine},
                 control_socket="/control.sock",
                 journal=str(directory),
                 nonces=str(directory / "nonces"),
@@ -315,10 +323,10 @@ def stages() -> Iterator[Callable[..., Stage]]:
     made: list[Stage] = []
     with tempfile.TemporaryDirectory(prefix="abyssal-") as directory:  # not tmp_path: that is kept
 
-        def make(config: str = "", *, kind: str = "openai") -> Stage:
+        def make(config: str = "", **settings: Any) -> Stage:
             journal = Path(directory) / str(len(made))
             journal.mkdir()
-            made.append(Stage(journal, config, kind=kind))
+            made.append(Stage(journal, config, **settings))
             return made[-1]
 
         try:

@@ -23,7 +23,7 @@ def page(server: ServerConnection, body: bytes = PAGE) -> None:
     server.say(head % len(body) + body)
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/nothing/here?a=b&c=%20", "/v1/embeddings"])
+@pytest.mark.parametrize("path", ["/", "/metrics", "/nothing/here?a=b&c=%20", "/v1/images"])
 def test_what_is_not_ours_is_passed_on(stage: Stage, path: str) -> None:
     client, server = asked(stage, path)
     assert (server.request.method, server.request.target) == ("GET", path)

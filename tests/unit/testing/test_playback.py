@@ -7,8 +7,9 @@ import re
 import msgspec
 import pytest
 
-from abyssal.testing import Answer, ReceivedRequest, tool_call
+from abyssal.testing import Answer, ReceivedRequest, embedding_of, tool_call
 from abyssal.testing.playback import End, Step, steps
+from abyssal.wire.vectors import packed, shortened
 
 OK = Answer.text("hello")
 THREE = Answer.events(["data: 1\n\n", "data: 2\n\n", "data: 3\n\n"])
@@ -381,3 +382,18 @@ def test_huge_headers_are_as_large_as_asked() -> None:
 
 def test_faults_do_not_depend_on_their_order() -> None:
     assert OK.delayed(1).reset().with_status(500) == OK.with_status(500).reset().delayed(1)
+
+
+def test_embeddings_are_made_of_their_inputs_as_the_request_asks() -> None:
+    asked = {"model": "m", "input": ["a", "b"], "dimensions": 4, "encoding_format": "base64"}
+    said = msgspec.json.decode(body(Answer.embeddings(), request(asked, path="/v1/embeddings")))
+    assert [item["embedding"] for item in said["data"]] == [
+        packed(embedding_of("a", 4)), packed(embedding_of("b", 4)),
+    ]  # fmt: skip
+    assert said["usage"] == {"prompt_tokens": 2, "total_tokens": 2}
+    answer = Answer.embeddings(base64=False, dimensions=False)
+    said = msgspec.json.decode(
+        body(answer, request({"input": [1, 2], "dimensions": 4}, path="/v1/embeddings"))
+    )
+    assert [item["embedding"] for item in said["data"]] == [embedding_of([1, 2])]
+    assert shortened(embedding_of("a"), 4) == pytest.approx(embedding_of("a", 4))

@@ -26,6 +26,7 @@ OPERATIONS: tuple[Operation, ...] = (
 TAGS: dict[str, str] = {
     "Chat": "The official format: what every DeepSeek and OpenAI client speaks.",
     "Text": "Completions and the text routes: one prompt, one text.",
+    "Embeddings": "A vector for each text.",
     "Models": "The names that can be asked for.",
     "Anthropic": "Anthropic's Messages, answered by DeepSeek models.",
     "Responses": "OpenAI's Responses, stateless.",

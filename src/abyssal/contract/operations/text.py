@@ -1,4 +1,4 @@
-"""Chat, completions, the text routes, and the models that they can be asked for."""
+"""Chat, completions, the text routes, embeddings, and the models that they can be asked for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from abyssal.gateway.dialects.completions_request import CompletionRequest
 from abyssal.gateway.dialects.completions_writer import TextCompletion
 from abyssal.wire.chat import ChatCompletion, ChatCompletionChunk, Model, ModelList
 from abyssal.wire.chat_request import ChatRequest
+from abyssal.wire.embedding_request import EmbeddingRequest
+from abyssal.wire.embeddings import EmbeddingList
 
 CALL_ERRORS = (404, 408, 413, 415, 429, 502, 504)
 """What a call of a model can end with, beside what every operation can."""
@@ -126,6 +128,34 @@ def _text() -> Iterator[Operation]:
         )
 
 
+def _embeddings() -> Iterator[Operation]:
+    for path, end in (("/v1/embeddings", ""), ("/embeddings", "Short")):
+        yield Operation(
+            id=f"createEmbeddings{end}",
+            method="POST",
+            path=path,
+            tag="Embeddings",
+            summary="Embed texts, short address" if end else "Embed texts",
+            says="The same as `/v1/embeddings`."
+            if end
+            else "A vector for each input. A model whose upstream has no embeddings is refused with "
+            "`no_embeddings`.",
+            scope="embeddings",
+            bodies=(Body(JSON, EmbeddingRequest),),
+            answers=(
+                Answer(
+                    "The vectors. With `encoding_format: base64` each is text: little-endian float32.",
+                    (Body(JSON, EmbeddingList),),
+                ),
+            ),
+            errors=CALL_ERRORS,
+            example={"model": "abyssal-tiny", "input": ["Say hello.", "Say goodbye."]},
+            python=""
+            if end
+            else 'client.embeddings.create(model="abyssal-tiny", input=["Say hello.", "Say goodbye."])',
+        )
+
+
 def _models() -> Iterator[Operation]:
     for prefix, end in (("/v1", ""), ("", "Short")):
         yield Operation(
@@ -156,4 +186,4 @@ def _models() -> Iterator[Operation]:
         )
 
 
-TEXT: tuple[Operation, ...] = (*_chat(), *_text(), *_models())
+TEXT: tuple[Operation, ...] = (*_chat(), *_text(), *_embeddings(), *_models())

@@ -235,7 +235,8 @@ class RelayCall:
         name = self._upstream.name
         if self._status != 200:
             relabel = "error_label" in self._upstream.profile.repairs
-            error = heads.error_answer(self._status, self._headers, body, name, relabel=relabel)
+            status, body = self._upstream.repair_error(self._status, body)
+            error = heads.error_answer(status, self._headers, body, name, relabel=relabel)
             if error.relabelled:
                 exchange.repairs += ("error_label",)
             self._answer(error.status, error.lines, error.body, error.code)

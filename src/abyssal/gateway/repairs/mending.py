@@ -85,7 +85,8 @@ class Mend:
     def mend(self, exchange: Exchange, profile: Profile) -> None:
         """Repair the request of `exchange`, and set what its answer is to be repaired with."""
         request = exchange.request
-        assert request is not None
+        if not isinstance(request, ChatRequest):
+            return  # only chats are repaired
         if exchange.head.asks is not None and wants_strictness(exchange.head):
             check_ignored(request, exchange.body, profile)
         if exchange.native is not None:

@@ -13,7 +13,7 @@ import msgspec
 from abyssal.config import Model
 from abyssal.gateway.exchange import Exchange
 from abyssal.gateway.upstreams.upstream import Upstream
-from abyssal.wire.errors import NotFoundError, UnavailableError
+from abyssal.wire.errors import BadRequestError, NotFoundError, UnavailableError
 
 
 class ModelTable:
@@ -35,7 +35,8 @@ class ModelTable:
     def route(self, exchange: Exchange) -> Upstream:
         """Set `exchange.upstream_model` and give the upstream.
 
-        Raises NotFoundError (404) with the nearest names, or UnavailableError (503, with Retry-After).
+        Raises NotFoundError (404) with the nearest names, BadRequestError (400) when it has no embeddings
+        and they are asked for, or UnavailableError (503, with Retry-After).
         """
         assert exchange.request is not None
         name = exchange.request.model
@@ -49,6 +50,10 @@ class ModelTable:
                 code="upstream_unavailable",
                 retry_after=1,
             )
+        if exchange.route == "embeddings":
+            if upstream.embeddings is None:
+                raise self._no_embeddings(name)
+            upstream = upstream.embeddings
         if upstream.capacity is not None and upstream.in_flight >= upstream.capacity:
             raise UnavailableError(
                 f'Service is too busy: the queue of "{upstream.name}" is full; try again shortly.',
@@ -56,6 +61,13 @@ class ModelTable:
                 retry_after=1,
             )
         return upstream
+
+    def _no_embeddings(self, name: str) -> BadRequestError:
+        able = [other for other, (upstream, _) in self._models.items() if upstream.embeddings]
+        hint = f"ask one of {', '.join(able[:5])}" if able else "no model here has any"
+        return BadRequestError(
+            f'The model "{name}" has no embeddings; {hint}.', param="model", code="no_embeddings"
+        )
 
 
 def _unknown(name: str, known: list[str]) -> NotFoundError:

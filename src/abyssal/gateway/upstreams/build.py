@@ -12,6 +12,5 @@ from abyssal.gateway.upstreams.upstream import Upstream
 def build_upstream(item: UpstreamConfig, setup: Setup) -> Upstream:
     """The upstream that `item` describes; an engine's place is in `setup`."""
     if isinstance(item, EngineUpstream):
-        point = setup.engines[item.name]
-        return engine.build(item, point.socket_path, point.fingerprint, setup.workers, point.infill)
+        return engine.build(item, setup.engines[item.name], setup.workers)
     return deepseek.build(item) if isinstance(item, DeepSeekUpstream) else openai.build(item)

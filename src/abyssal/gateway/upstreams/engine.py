@@ -13,11 +13,14 @@ import msgspec
 
 from abyssal.config import EngineUpstream
 from abyssal.gateway.exchange import Exchange, Native, StreamFilter
+from abyssal.gateway.link import EnginePoint
+from abyssal.gateway.upstreams.engine_embedding import EngineEmbeddings
 from abyssal.gateway.upstreams.engine_infill import InfillTokens, check_infill, infill_body
 from abyssal.gateway.upstreams.engine_logprobs import OfficialLogprobs, counts_choices, tokens_told
 from abyssal.gateway.upstreams.engine_request import check_for_engine, engine_body
 from abyssal.gateway.upstreams.pool import Address
 from abyssal.gateway.upstreams.upstream import Profile, Upstream
+from abyssal.wire.chat_request import ChatRequest
 from abyssal.wire.official_stream import UsageFolder
 from abyssal.wire.usage import TokenUsage
 
@@ -50,26 +53,29 @@ class Engine(Upstream):
         return native.only == "suffix" and self.infill is not None
 
     def check(self, exchange: Exchange) -> None:
-        assert exchange.request is not None
-        check_for_engine(exchange.request, exchange.body, self.context)
+        request = exchange.request
+        assert isinstance(request, ChatRequest)
+        check_for_engine(request, exchange.body, self.context)
         if exchange.route == "completions":
             check_infill(exchange.body)
 
     def chat_body(self, exchange: Exchange) -> bytes:
-        assert exchange.request is not None
+        request = exchange.request
+        assert isinstance(request, ChatRequest)
+        model = exchange.upstream_model or request.model
         if exchange.route == "completions" and self.infill is not None:
-            return infill_body(exchange.body, exchange.upstream_model or exchange.request.model, self.infill)
-        return engine_body(exchange.request, exchange.body, exchange.upstream_model or exchange.request.model)
+            return infill_body(exchange.body, model, self.infill)
+        return engine_body(request, exchange.body, model)
 
     def stream_filter(self, exchange: Exchange) -> StreamFilter | None:
         request = exchange.request
-        assert request is not None
+        assert isinstance(request, ChatRequest)
         logprobs = OfficialLogprobs(request.top_logprobs or 0) if request.logprobs else None
         return _EngineFilter(self.fingerprint, logprobs)
 
     def repair_answer(self, exchange: Exchange, body: bytes) -> bytes:
         request = exchange.request
-        assert request is not None
+        assert isinstance(request, ChatRequest)
         answer: dict[str, Any] = dict(_answer.decode(body))
         answer.pop("timings", None)
         if counts_choices(request) and "usage" in answer:
@@ -145,30 +151,24 @@ def official_usage(usage: msgspec.Raw) -> msgspec.Raw:
     return msgspec.Raw(_encode(counts))
 
 
-def build(
-    config: EngineUpstream,
-    socket_path: str,
-    fingerprint: str,
-    workers: int,
-    infill: InfillTokens | None = None,
-) -> Upstream:
-    """The upstream for an engine that listens at `socket_path`; `workers` share its queue evenly.
-
-    `infill` are the tokens by which its model fills in the middle, None for one that cannot.
-    """
+def build(config: EngineUpstream, point: EnginePoint, workers: int) -> Upstream:
+    """The upstream for the engine at `point`; `workers` share its queue evenly."""
+    capacity = max(1, -(-(config.slots + config.queue) // workers))
     engine = Engine(
         config.name,
-        Address(path=socket_path),
+        Address(path=point.socket_path),
         base_path="/v1",
         credential=None,
         first_byte_timeout=config.first_byte_timeout,
         idle_timeout=config.idle_timeout,
-        capacity=max(1, -(-(config.slots + config.queue) // workers)),
+        capacity=capacity,
         routes={"completions": "/v1/completions"},
     )
-    engine.fingerprint = fingerprint
+    engine.fingerprint = point.fingerprint
     engine.context = config.context
-    engine.infill = infill
+    engine.infill = point.infill
     engine.profile = engine.profile.with_repairs(config.repairs)
+    if point.embedding is not None:
+        engine.embeddings = EngineEmbeddings(config, point.embedding, capacity)
     engine.available = False  # until the supervisor says so
     return engine

@@ -87,7 +87,7 @@ def check_for_engine(request: ChatRequest, body: bytes, context: int) -> None:
         )
     _check_depth(body, "the body")
     if len(body) >= LONGEST_RUN:
-        _check_runs(msgspec.json.decode(body))
+        check_runs(msgspec.json.decode(body), "messages")
 
 
 def _check_schemas(request: ChatRequest) -> None:
@@ -165,7 +165,8 @@ def _check_depth(text: bytes, where: str) -> None:
         )
 
 
-def _check_runs(value: Any) -> None:
+def check_runs(value: Any, param: str) -> None:
+    """Raise BadRequestError for a text in `value` (JSON) with a run that would exhaust a stack."""
     for text in _strings(value):
         if len(text) >= LONGEST_RUN:
             for run in _RUN.finditer(text):
@@ -173,7 +174,7 @@ def _check_runs(value: Any) -> None:
                     raise BadRequestError(
                         f"A run of {run.end() - run.start()} characters of one kind is not text that this "
                         "model takes; break it up.",
-                        param="messages",
+                        param=param,
                         code="unsupported_content",
                     )
 

@@ -31,7 +31,7 @@ def build(config: OpenAIUpstream) -> Upstream:
         first_byte_timeout=config.first_byte_timeout,
         idle_timeout=config.idle_timeout,
         connect_timeout=config.connect_timeout,
-        routes={"completions": f"{base_path}/completions"},
+        routes={"completions": f"{base_path}/completions", "embeddings": f"{base_path}/embeddings"},
     )
     profile = upstream.profile.with_repairs(config.repairs)
     upstream.profile = msgspec.structs.replace(profile, ignored=frozenset(config.ignores))

@@ -14,6 +14,7 @@ from abyssal.config import Repairs
 from abyssal.gateway.exchange import Exchange, Native, StreamFilter, UpstreamRoute
 from abyssal.gateway.repairs.switches import Repair, switched
 from abyssal.gateway.upstreams.pool import Address, ConnectionPool
+from abyssal.wire.chat_request import ChatRequest
 from abyssal.wire.errors import BadRequestError
 from abyssal.wire.guard import replace_string, with_fields
 from abyssal.wire.official_stream import UsageFolder
@@ -73,6 +74,7 @@ class Upstream:
         self.capacity = capacity
         self.in_flight = 0
         self.available = True
+        self.embeddings: Upstream | None = self if "embeddings" in routes else None  # who is asked for them
         host = address.host if ":" not in address.host else f"[{address.host}]"
         if address.port not in (0, 443 if address.tls else 80):
             host += f":{address.port}"
@@ -82,6 +84,13 @@ class Upstream:
         paths = {"chat": f"{base_path}/chat/completions", **routes}
         self._heads = {route: f"POST {path}{lines}".encode("latin-1") for route, path in paths.items()}
         self._chat_head = self._heads["chat"]
+
+    @property
+    def pools(self) -> tuple[ConnectionPool, ...]:
+        """All connections that are kept for it."""
+        if self.embeddings is None or self.embeddings is self:
+            return (self.pool,)
+        return (self.pool, self.embeddings.pool)
 
     def choose_form(self, exchange: Exchange, native: Native) -> None:
         """Ask in the client's own format where this upstream knows it, else as a chat: then `native` goes.
@@ -128,6 +137,7 @@ class Upstream:
         if exchange.upstream_model and exchange.upstream_model != request.model:
             body = replace_string(body, "model", exchange.upstream_model)
         if request.stream and self.profile.asks_usage:
+            assert isinstance(request, ChatRequest)
             options = request.stream_options
             if options is None and b'"stream_options"' not in body and b"\\u00" not in body:
                 body = body.rstrip()[:-1] + _USAGE_OPTION
@@ -143,6 +153,10 @@ class Upstream:
     def repair_answer(self, exchange: Exchange, body: bytes) -> bytes:
         """A whole answer, made official."""
         return body
+
+    def repair_error(self, status: int, body: bytes) -> tuple[int, bytes]:
+        """An answer that is an error, as (status, body), repaired."""
+        return status, body
 
 
 def address_of(base_url: str, *, ca_file: str = "") -> tuple[Address, str]:
