@@ -27,7 +27,7 @@ class AsyncCaller:
     ) -> None:
         self.core = core
         self._transport = transport
-        self._sleep = sleep
+        self.sleep = sleep
         self._closed = False
 
     async def send(self, call: Call) -> Answer:
@@ -63,7 +63,7 @@ class AsyncCaller:
                 wait = call.seconds_until_retry(error)
                 if wait is None:
                     raise
-            await self._sleep(wait)
+            await self.sleep(wait)
 
     async def _await_token(self, fetching: Fetching, call: Call) -> None:
         """Until there is a token, by the rules of `credentials.fetching`. Raises why there is none."""

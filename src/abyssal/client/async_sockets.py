@@ -14,11 +14,12 @@ from abyssal.client.async_websocket import AsyncWebSocket
 from abyssal.client.core import Call
 from abyssal.client.history import Piece, Reply
 from abyssal.client.request import Request
-from abyssal.client.sockets.params import NO_PROXY, SocketParams, socket_request
+from abyssal.client.resuming import GIVE_UP_WITHIN, Resumption, lost_for_good
+from abyssal.client.sockets.params import NO_PROXY, SocketParams, resume_request, socket_request
 from abyssal.client.sockets.reading import SocketReader
 from abyssal.client.tls import tls_context
 from abyssal.wire.chat import ChatCompletion
-from abyssal.wire.errors import ApiConnectionError, AuthenticationError, LocalError
+from abyssal.wire.errors import AbyssalError, ApiConnectionError, AuthenticationError, LocalError
 
 
 class AsyncSockets:
@@ -67,23 +68,42 @@ class AsyncSockets:
         else:
             idle.append(socket)
 
+    async def resume(self, call: Call, last_id: str) -> AsyncWebSocket:
+        """A socket on which what came after `last_id` was asked for. Raises AbyssalError."""
+        again = self._caller.core.again(call)
+
+        async def attempt(request: Request) -> Answer | AsyncWebSocket:
+            socket = await self._socket(call, request)
+            if isinstance(socket, AsyncWebSocket):
+                socket.ask(resume_request(last_id))
+            return socket
+
+        socket = await self._caller.attempt(again, attempt)
+        if isinstance(socket, Answer):
+            raise again.error_of_stream(socket)
+        return socket
+
     async def _opened(self, call: Call, request: Request, message: bytes) -> Answer | AsyncSocketStream:
-        try:
-            socket = self._kept(call) or await AsyncWebSocket.connect(request, self._tls)
-        except ApiConnectionError as error:
-            if self._beside_proxy:
-                error.add_note(NO_PROXY)
-            raise
+        socket = await self._socket(call, request)
         if isinstance(socket, Answer):
             return socket
         reader = SocketReader(self._caller.core.secret)
-        stream = AsyncSocketStream(self, call, socket, reader, request.timeout.read)
+        stream = AsyncSocketStream(self, self._caller, call, socket, reader)
         try:
             await stream.begin(message)
         except AuthenticationError:
             self._idle.pop(self._key(call), None)  # what those were opened with has ended, too
             raise
         return stream
+
+    async def _socket(self, call: Call, request: Request) -> Answer | AsyncWebSocket:
+        """One that was kept, or a new one."""
+        try:
+            return self._kept(call) or await AsyncWebSocket.connect(request, self._tls)
+        except ApiConnectionError as error:
+            if self._beside_proxy:
+                error.add_note(NO_PROXY)
+            raise
 
     def _kept(self, call: Call) -> AsyncWebSocket | None:
         for key in [known for known in self._idle if known[0].is_closed()]:
@@ -110,16 +130,18 @@ class AsyncSocketStream:
     def __init__(
         self,
         sockets: AsyncSockets,
+        caller: AsyncCaller,
         call: Call,
         socket: AsyncWebSocket,
         reader: SocketReader,
-        timeout: float | None,
     ) -> None:
         self._sockets = sockets
+        self._caller = caller
         self._call = call
         self._socket: AsyncWebSocket | None = socket
         self._reader = reader
-        self._timeout = timeout
+        self._timeout = call.timeout.read
+        self._resumption = caller.core.resumption(call)
         self._ready: deque[Piece] = deque()
         self._loop = asyncio.get_running_loop()
 
@@ -143,6 +165,9 @@ class AsyncSocketStream:
 
     async def aclose(self) -> None:
         """Closes the socket, unless the answer came to its end; the service then stops. Any times."""
+        socket = self._socket
+        if socket is not None and self._resumption is not None and not self._reader.ended:
+            await socket.cancel(GIVE_UP_WITHIN)
         self._close()
 
     async def begin(self, message: bytes) -> None:
@@ -209,6 +234,24 @@ class AsyncSocketStream:
             self._ready.append(piece)
         if reader.ended:
             self._finished()
+            if reader.cut and self._resumption is not None:
+                await self._resume(self._resumption)
+
+    async def _resume(self, resumption: Resumption) -> None:
+        """Asks for the rest of an answer that was cut, by the rules of `resuming`."""
+        reader, core = self._reader, self._caller.core
+        cut = reader.failure
+        wait = resumption.seconds_until_next(reader.last_id, core.clock.monotonic(), core.dice)
+        if cut is None or wait is None:
+            return
+        try:
+            if wait:
+                await self._caller.sleep(wait)
+            self._socket = await self._sockets.resume(self._call, reader.last_id)
+        except AbyssalError as error:
+            reader.failure = lost_for_good(cut, error)
+        else:
+            reader.go_on()
 
     def _finished(self) -> None:
         if self._reader.failure is not None:

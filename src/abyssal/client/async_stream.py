@@ -9,10 +9,11 @@ from typing import Generic, Self
 from abyssal.client.async_calls import AsyncCaller
 from abyssal.client.core import Call
 from abyssal.client.reading import C, StreamForm, StreamReader, W
+from abyssal.client.resuming import Resumption, lost_for_good
 from abyssal.client.transport import AsyncStreamedAnswer
 from abyssal.wire.chat import ChatCompletion, ChatCompletionChunk
 from abyssal.wire.completions import TextCompletion
-from abyssal.wire.errors import LocalError
+from abyssal.wire.errors import AbyssalError, LocalError
 
 
 class AsyncEventStream(Generic[C, W]):
@@ -29,6 +30,7 @@ class AsyncEventStream(Generic[C, W]):
         self._call = call
         self._answer = answer
         self._reader = StreamReader(form, answer.headers, caller.core.secret)
+        self._resumption = caller.core.resumption(call)
         self._ready: Iterator[C] = iter(())
         self._closed = False
 
@@ -60,9 +62,17 @@ class AsyncEventStream(Generic[C, W]):
         return self._reader.final_completion()
 
     async def aclose(self) -> None:
-        """Cuts the connection, unless the answer came to its end. Any number of times."""
-        self._closed = True
+        """Cuts the connection, unless the answer came to its end. Any number of times.
+
+        The service is told to stop a resumable answer, which would else go on for a while.
+        """
+        given_up, self._closed = not self._closed and not self._reader.ended, True
         await self._answer.aclose()
+        if given_up and self._resumption is not None and self._reader.last_id:
+            try:
+                await self._caller.send(self._caller.core.given_up(self._call, self._reader.last_id))
+            except AbyssalError:
+                pass  # it was a courtesy
 
     def __aiter__(self) -> AsyncIterator[C]:
         return self
@@ -94,12 +104,30 @@ class AsyncEventStream(Generic[C, W]):
                 self._ready = iter(reader.feed(data))
             if reader.ended:
                 await self._answer.aclose(drain=reader.failure is None)
+                if reader.cut and self._resumption is not None:
+                    await self._resume(self._resumption)
             chunk = next(self._ready, None)
             if chunk is not None:
                 return chunk
         if reader.failure is not None:
             raise reader.failure
         raise StopAsyncIteration
+
+    async def _resume(self, resumption: Resumption) -> None:
+        """Asks for the rest of a stream that was cut, by the rules of `resuming`."""
+        reader, caller, core = self._reader, self._caller, self._caller.core
+        cut = reader.failure
+        wait = resumption.seconds_until_next(reader.last_id, core.clock.monotonic(), core.dice)
+        if cut is None or wait is None:
+            return
+        try:
+            if wait:
+                await caller.sleep(wait)
+            self._answer = await caller.open(core.resumed(self._call, reader.last_id))
+        except AbyssalError as error:
+            reader.failure = lost_for_good(cut, error)
+        else:
+            reader.go_on()
 
 
 class AsyncChatStream(AsyncEventStream[ChatCompletionChunk, ChatCompletion]):

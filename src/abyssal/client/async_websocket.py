@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections import deque
 
@@ -10,6 +11,7 @@ from abyssal.client.answer import Answer
 from abyssal.client.direct_bytes import ByteConnection
 from abyssal.client.request import Request
 from abyssal.client.sockets.frames import SocketFrames
+from abyssal.client.sockets.params import CANCEL, is_cancelled
 from abyssal.wire.errors import LocalError
 
 
@@ -69,6 +71,16 @@ class AsyncWebSocket:
             return False
         fresh = self._connection.is_fresh(defaults.IDLE_TIMEOUT)
         return fresh and self._frames.opened and not self._messages
+
+    async def cancel(self, limit: float) -> None:
+        """Ends the answer at work for good; waits until that was heard, at most `limit` seconds."""
+        try:
+            async with asyncio.timeout(limit):
+                self.ask(CANCEL)
+                while not is_cancelled(await self.receive(limit)):
+                    pass
+        except (LocalError, TimeoutError):
+            pass  # it was a courtesy
 
     def close(self) -> None:
         """Says goodbye and closes, without waiting for an answer."""

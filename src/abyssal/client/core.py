@@ -12,6 +12,7 @@ from abyssal.client import faults
 from abyssal.client.answer import Answer
 from abyssal.client.params import CallOptions, ChatParams, chat_body, check_call_options
 from abyssal.client.request import Endpoint, Request, checked_path, encode_body
+from abyssal.client.resuming import GIVE_UP_WITHIN, LAST_ID, RESUMABLE, Resumption
 from abyssal.client.retry import Attempts, RetryBudget, RetryPolicy
 from abyssal.client.routes import CHAT, MODELS, Route, placed
 from abyssal.client.settings import BaseUrl
@@ -38,7 +39,7 @@ class Call:
     """
 
     __slots__ = (
-        "_attempts", "_body", "_core", "_once", "_proof", "_proved_again", "_prover", "_timeout", "endpoint",
+        "_attempts", "_body", "_core", "_once", "_proof", "_proved_again", "_prover", "endpoint", "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -56,7 +57,7 @@ class Call:
         self.endpoint = endpoint
         self._core = core
         self._body = body
-        self._timeout = timeout
+        self.timeout = timeout
         self._once = once
         self._attempts = Attempts(core.policy, core.budget, deadline)
         self._prover = core.prover
@@ -76,13 +77,13 @@ class Call:
         if self._prover is not None:
             self._proof = self._prover.proof(endpoint, self._body or b"", self._core.clock.unix_ns())
             endpoint = endpoint.with_proof(self._proof)
-        return Request(endpoint, self._body, self._timeout, self.seconds_left())
+        return Request(endpoint, self._body, self.timeout, self.seconds_left())
 
     def fetch_request(self, fetching: Fetching) -> Request:
         """What fetches a token for this call, within this call's limits."""
         self._proof = {}  # should this be answered 401, it is not the token that is wrong
         body = fetching.body.reveal().encode()
-        return Request(fetching.endpoint, body, self._timeout, self.seconds_left())
+        return Request(fetching.endpoint, body, self.timeout, self.seconds_left())
 
     def seconds_left(self) -> float | None:
         """Of the call's total time; None without a limit."""
@@ -180,11 +181,28 @@ class ClientCore:
         endpoint = self._endpoint(route, streamed=stream)
         if tail:
             endpoint = endpoint.with_tail(tail)
+        if stream and options.get("resumable"):
+            endpoint = endpoint.with_headers({RESUMABLE: "1"})
         sent = None if body is None else encode_body(body)
         once = body is not None and body.get("conversation_id") is not None
         return self._call(
             endpoint, sent, given.get("extra_headers"), given.get("timeout"), streamed=stream, once=once
         )
+
+    def resumption(self, call: Call) -> Resumption | None:
+        """How the stream that `call` asked for goes on after a cut; None if it does not."""
+        return Resumption(self.policy, self.budget) if RESUMABLE in call.endpoint.headers else None
+
+    def resumed(self, call: Call, last_id: str) -> Call:
+        """The call that asks for what came after `last_id`. Raises ConfigurationError for what is no id."""
+        endpoint = call.endpoint.with_headers({LAST_ID: last_id})
+        return Call(self, endpoint, None, call.timeout, streamed=True)
+
+    def given_up(self, call: Call, last_id: str) -> Call:
+        """The call that says that nobody will ask for the rest of a stream."""
+        endpoint = call.endpoint.with_headers({LAST_ID: last_id, "accept": "application/json"})
+        endpoint = endpoint.with_method("DELETE")
+        return Call(self, endpoint, None, as_timeout(GIVE_UP_WITHIN, call.timeout), streamed=False)
 
     def keyed(self, route: Route, body: Mapping[str, object], options: CallOptions, key: str | None) -> Call:
         """As `call`, under an idempotency key (`key`, or one of its own), so that retries are harmless."""
@@ -192,10 +210,16 @@ class ClientCore:
         call.endpoint = call.endpoint.with_headers({"idempotency-key": key or new_token()})
         return call
 
+    def again(self, call: Call) -> Call:
+        """`call` anew, with all its attempts."""
+        return Call(self, call.endpoint, None, call.timeout, streamed=True)
+
     def socket(self, route: Route, options: Mapping[str, object]) -> Call:
         """A call that opens a socket, or uses one that is open: each answer is a stream on it."""
         given = cast("CallOptions", options)
         endpoint = self._endpoint(route, streamed=False)
+        if options.get("resumable"):
+            endpoint = endpoint.with_headers({RESUMABLE: "1"})
         return self._call(endpoint, None, given.get("extra_headers"), given.get("timeout"), streamed=True)
 
     def raw(

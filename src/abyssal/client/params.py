@@ -74,6 +74,9 @@ class SamplingOptions(CallOptions, total=False):
     cache: bool | Mapping[str, object] | None
     experiment: str | None
 
+    # Of this call, not of the request's body.
+    resumable: bool | None
+    """Of a stream: when its connection is lost, it is asked for again and goes on where it was."""
     extra_body: Mapping[str, object] | None
     """Further fields of the body, or others in place of the above."""
 
@@ -106,7 +109,7 @@ class ChatParams(ToolOptions, total=False):
     function_call: str | Mapping[str, object] | None
 
 
-CALL_OPTIONS = frozenset({"extra_body", "extra_headers", "timeout"})
+CALL_OPTIONS = frozenset({"extra_body", "extra_headers", "resumable", "timeout"})
 """The arguments that are no fields of a body."""
 
 _CALL = frozenset(CallOptions.__annotations__)

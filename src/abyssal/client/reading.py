@@ -4,7 +4,8 @@ Rules:
  1. Each event's data is a chunk, until `[DONE]`. Comments and unknown event types are passed over.
  2. An event of type `error`, or one whose data is an error object, ends the stream with that error.
  3. An end without `[DONE]` is an end if every choice has its `finish_reason`; else the stream was cut.
- 4. Chunks that came before a failure are handed out before the failure is raised.
+ 4. A stream that was cut may be resumed (`go_on`): half an event is dropped, since it comes again.
+ 5. Chunks that came before a failure are handed out before the failure is raised.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from abyssal.client import faults
+from abyssal.client.resuming import FIRST_ID
 from abyssal.client.settings import Secret
 from abyssal.wire.errors import (
     AbyssalError,
@@ -65,10 +67,13 @@ def may_be_stream(status: int, headers: Mapping[str, str]) -> bool:
 class StreamReader(Generic[C, W]):
     """Reads one streamed answer. `headers` are the answer's, `secret` is kept out of errors.
 
-    `ended` turns true with the last event; `failure` is then what to raise, None after a good end.
+    `ended` turns true with the last event; `failure` is then what to raise, None after a good end. `last_id`
+    is the id of the last event, "" without one; after a cut (`cut`) a stream may go on behind it.
     """
 
-    __slots__ = ("_assembly", "_decoder", "_form", "_headers", "_secret", "ended", "failure")
+    __slots__ = (
+        "_assembly", "_decoder", "_form", "_headers", "_secret", "cut", "ended", "failure", "last_id",
+    )  # fmt: skip
 
     def __init__(self, form: StreamForm[C, W], headers: Mapping[str, str], secret: Secret) -> None:
         self._form = form
@@ -77,7 +82,9 @@ class StreamReader(Generic[C, W]):
         self._decoder = EventDecoder()
         self._assembly = form.assembly()
         self.ended = False
+        self.cut = False
         self.failure: AbyssalError | None = None
+        self.last_id = headers.get(FIRST_ID, "")
 
     @property
     def request_id(self) -> str | None:
@@ -94,6 +101,8 @@ class StreamReader(Generic[C, W]):
         decode = self._form.decode
         try:
             for event in self._decoder.feed(data):
+                if event.id:
+                    self.last_id = event.id
                 if event.type != "message":
                     if event.type != "error":
                         continue
@@ -118,10 +127,17 @@ class StreamReader(Generic[C, W]):
 
     def feed_fault(self, error: AbyssalError) -> None:
         """The connection failed. A timeout stays one; anything else means that the stream was cut."""
+        self.cut = not isinstance(error, ProtocolError)
         if isinstance(error, ApiTimeoutError):
             self._fail(error)
         else:
             self._fail(_interrupted(str(error)))
+
+    def go_on(self) -> None:
+        """The stream was resumed: what comes now follows the event with `last_id`."""
+        self._decoder = EventDecoder()
+        self.ended = self.cut = False
+        self.failure = None
 
     def feed_stop(self) -> None:
         """Nobody will read on: a signal or a cancellation came in between."""
@@ -142,6 +158,7 @@ class StreamReader(Generic[C, W]):
         if self._assembly.finished or (left is not None and left.data == b"[DONE]"):
             self.ended = True
         else:
+            self.cut = True
             self._fail(_interrupted("it ended"))
 
     def _told_error(self, data: bytes) -> ApiError | None:
@@ -155,5 +172,5 @@ class StreamReader(Generic[C, W]):
 def _interrupted(how: str) -> StreamInterruptedError:
     return StreamInterruptedError(
         f"The stream was cut before [DONE]: {how.rstrip('.')}. What came so far is in its "
-        "completion_so_far(); a stream is never tried again by itself."
+        "completion_so_far(); a stream goes on by itself with resumable=True, where the service can."
     )

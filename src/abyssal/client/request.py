@@ -59,6 +59,10 @@ class Endpoint:
         path = self.target.removeprefix(self.base.path) + tail
         return Endpoint(self.method, self.base, path, self.headers)
 
+    def with_method(self, method: str) -> Endpoint:
+        """A copy with another method."""
+        return Endpoint(method, self.base, self.target.removeprefix(self.base.path), self.headers)
+
     def with_proof(self, fields: Mapping[str, str]) -> Endpoint:
         """A copy to which `fields` are added, for one attempt. They are a `Credential`'s, and not checked."""
         proved = Endpoint.__new__(Endpoint)

@@ -25,7 +25,7 @@ class Caller:
     def __init__(self, core: ClientCore, transport: Transport, sleep: Callable[[float], None]) -> None:
         self.core = core
         self._transport = transport
-        self._sleep = sleep
+        self.sleep = sleep
         self._closed = False
 
     def send(self, call: Call) -> Answer:
@@ -61,7 +61,7 @@ class Caller:
                 wait = call.seconds_until_retry(error)
                 if wait is None:
                     raise
-            self._sleep(wait)
+            self.sleep(wait)
 
     def _await_token(self, fetching: Fetching, call: Call) -> None:
         """Until there is a token, by the rules of `credentials.fetching`. Raises why there is none."""

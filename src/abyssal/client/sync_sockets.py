@@ -11,13 +11,14 @@ from abyssal.client.answer import Answer
 from abyssal.client.core import Call
 from abyssal.client.history import Piece, Reply
 from abyssal.client.request import Request
-from abyssal.client.sockets.params import NO_PROXY, SocketParams, socket_request
+from abyssal.client.resuming import GIVE_UP_WITHIN, Resumption, lost_for_good
+from abyssal.client.sockets.params import NO_PROXY, SocketParams, resume_request, socket_request
 from abyssal.client.sockets.reading import SocketReader
 from abyssal.client.sync_calls import Caller
 from abyssal.client.sync_websocket import WebSocket
 from abyssal.client.tls import tls_context
 from abyssal.wire.chat import ChatCompletion
-from abyssal.wire.errors import ApiConnectionError, AuthenticationError, LocalError
+from abyssal.wire.errors import AbyssalError, ApiConnectionError, AuthenticationError, LocalError
 
 
 class Sockets:
@@ -60,23 +61,42 @@ class Sockets:
         else:
             idle.append(socket)
 
+    def resume(self, call: Call, last_id: str) -> WebSocket:
+        """A socket on which what came after `last_id` was asked for. Raises AbyssalError."""
+        again = self._caller.core.again(call)
+
+        def attempt(request: Request) -> Answer | WebSocket:
+            socket = self._socket(call, request)
+            if isinstance(socket, WebSocket):
+                socket.ask(resume_request(last_id), request.timeout.read)
+            return socket
+
+        socket = self._caller.attempt(again, attempt)
+        if isinstance(socket, Answer):
+            raise again.error_of_stream(socket)
+        return socket
+
     def _opened(self, call: Call, request: Request, message: bytes) -> Answer | SocketStream:
-        try:
-            socket = self._kept(call) or WebSocket.connect(request, self._tls)
-        except ApiConnectionError as error:
-            if self._beside_proxy:
-                error.add_note(NO_PROXY)
-            raise
+        socket = self._socket(call, request)
         if isinstance(socket, Answer):
             return socket
         reader = SocketReader(self._caller.core.secret)
-        stream = SocketStream(self, call, socket, reader, request.timeout.read)
+        stream = SocketStream(self, self._caller, call, socket, reader)
         try:
             stream.begin(message)
         except AuthenticationError:
             self._idle.pop(call.endpoint.head, None)  # what those were opened with has ended, too
             raise
         return stream
+
+    def _socket(self, call: Call, request: Request) -> Answer | WebSocket:
+        """One that was kept, or a new one."""
+        try:
+            return self._kept(call) or WebSocket.connect(request, self._tls)
+        except ApiConnectionError as error:
+            if self._beside_proxy:
+                error.add_note(NO_PROXY)
+            raise
 
     def _kept(self, call: Call) -> WebSocket | None:
         idle = self._idle.get(call.endpoint.head)
@@ -95,13 +115,15 @@ class SocketStream:
     """
 
     def __init__(
-        self, sockets: Sockets, call: Call, socket: WebSocket, reader: SocketReader, timeout: float | None
+        self, sockets: Sockets, caller: Caller, call: Call, socket: WebSocket, reader: SocketReader
     ) -> None:
         self._sockets = sockets
+        self._caller = caller
         self._call = call
         self._socket: WebSocket | None = socket
         self._reader = reader
-        self._timeout = timeout
+        self._timeout = call.timeout.read
+        self._resumption = caller.core.resumption(call)
         self._ready: deque[Piece] = deque()
 
     @property
@@ -126,6 +148,8 @@ class SocketStream:
         """Closes the socket, unless the answer came to its end; the service then stops. Any times."""
         socket, self._socket = self._socket, None
         if socket is not None:
+            if self._resumption is not None and not self._reader.ended:
+                socket.cancel(GIVE_UP_WITHIN)
             socket.close()
 
     def begin(self, message: bytes) -> None:
@@ -185,6 +209,24 @@ class SocketStream:
             self._ready.append(piece)
         if reader.ended:
             self._finished()
+            if reader.cut and self._resumption is not None:
+                self._resume(self._resumption)
+
+    def _resume(self, resumption: Resumption) -> None:
+        """Asks for the rest of an answer that was cut, by the rules of `resuming`."""
+        reader, core = self._reader, self._caller.core
+        cut = reader.failure
+        wait = resumption.seconds_until_next(reader.last_id, core.clock.monotonic(), core.dice)
+        if cut is None or wait is None:
+            return
+        try:
+            if wait:
+                self._caller.sleep(wait)
+            self._socket = self._sockets.resume(self._call, reader.last_id)
+        except AbyssalError as error:
+            reader.failure = lost_for_good(cut, error)
+        else:
+            reader.go_on()
 
     def _finished(self) -> None:
         if self._reader.failure is not None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections import deque
 
 from abyssal.client.answer import Answer
 from abyssal.client.direct_socket import SocketConnection
 from abyssal.client.request import Request
 from abyssal.client.sockets.frames import SocketFrames
+from abyssal.client.sockets.params import CANCEL, is_cancelled
 from abyssal.wire.errors import LocalError
 
 
@@ -66,6 +68,16 @@ class WebSocket:
         except LocalError:
             return False
         return self._frames.opened and not self._messages and self._connection.is_fresh()
+
+    def cancel(self, limit: float) -> None:
+        """Ends the answer at work for good; waits until that was heard, at most `limit` seconds."""
+        deadline = time.monotonic() + limit
+        try:
+            self.ask(CANCEL, limit)
+            while time.monotonic() < deadline and not is_cancelled(self.receive(limit)):
+                pass
+        except LocalError:
+            pass  # it was a courtesy
 
     def close(self) -> None:
         """Says goodbye where that is possible at once, and closes."""

@@ -60,7 +60,7 @@ PAIRS = [
 ]
 WAITING = {"create", "list", "request", "close", "send", "open", "read", "get_final_completion"}
 WAITING |= {"send_message", "reply", "run_tools", "generate", "complete"}
-WAITING |= {"stream", "begin", "attempt", "retrieve", "delete", "delete_all", "export", "content"}
+WAITING |= {"stream", "begin", "attempt", "retrieve", "delete", "delete_all", "export", "content", "resume"}
 
 
 def sync_words(text: str) -> str:

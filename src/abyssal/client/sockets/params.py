@@ -41,3 +41,16 @@ def socket_request(prompt: str | None, params: SocketParams) -> tuple[Route, byt
     body = request_body("stream", {**params, "prompt": prompt}, _KNOWN, ())
     route = SOCKET if "model" in body else CHAT_SOCKET
     return route, encode_body({"type": "request", **body})
+
+
+CANCEL = b'{"type":"cancel"}'
+
+
+def is_cancelled(message: bytes) -> bool:
+    """Whether `message` says that a cancelling was heard."""
+    return message.startswith(b'{"type":"cancelled"')
+
+
+def resume_request(last_id: str) -> bytes:
+    """The message that asks for what came after the message with the id `last_id`."""
+    return encode_body({"type": "resume", "last_event_id": last_id})
