@@ -99,6 +99,17 @@ def test_models(run: Run) -> None:
     assert {"open", "official"} <= set(run("models"))
 
 
+def test_embeddings(run: Run) -> None:
+    """Each is asked for in base64 by this client, whatever its caller wants."""
+    lengths = run("embeddings", model="open")
+    assert len(lengths) == 2
+    assert lengths[0] == lengths[1] > 0
+
+
+def test_files(run: Run) -> None:
+    assert run("files") == {"name": "note.txt", "bytes": 5, "text": "hello", "gone": True}
+
+
 def test_refusals(run: Run) -> None:
     assert run("refused") == {
         "name": "NotFoundError",
