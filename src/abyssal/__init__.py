@@ -87,6 +87,7 @@ if TYPE_CHECKING:
         UpstreamBrokenError,
         UpstreamTimeoutError,
     )
+    from abyssal.wire.files import FileDeleted, FileList, FileObject
 
 __version__ = "0.1.0"
 
@@ -125,6 +126,9 @@ _HOMES = {
     "EmbeddingList": "abyssal.wire.embeddings",
     "EmbeddingParams": "abyssal.client.embedding_params",
     "Export": "abyssal.client.sync_conversations",
+    "FileDeleted": "abyssal.wire.files",
+    "FileList": "abyssal.wire.files",
+    "FileObject": "abyssal.wire.files",
     "FunctionCall": "abyssal.wire.chat",
     "HeadersTooLargeError": "abyssal.wire.errors",
     "InsufficientBalanceError": "abyssal.wire.errors",
@@ -210,6 +214,9 @@ __all__ = [
     "EmbeddingList",
     "EmbeddingParams",
     "Export",
+    "FileDeleted",
+    "FileList",
+    "FileObject",
     "FunctionCall",
     "HeadersTooLargeError",
     "InsufficientBalanceError",

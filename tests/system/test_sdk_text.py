@@ -47,6 +47,16 @@ def test_blocking(gateway: Gateway, path: str) -> None:
     assert refused.value.param == "temperature"
 
 
+def test_embeddings(gateway: Gateway) -> None:
+    with DeepSeekClient(gateway.server.api_key, base_url=gateway.server.base_url) as client:
+        packed = client.embeddings.create(model="open", input=["deep", "sea"])
+        plain = client.embeddings.create(model="open", input=["deep", "sea"], encoding_format="float")
+    assert [one.index for one in packed] == [0, 1]
+    assert [one.embedding for one in packed] == [pytest.approx(one.embedding, rel=1e-6) for one in plain]
+    assert packed.usage is not None
+    assert packed.usage.prompt_tokens > 0
+
+
 def test_asynchronous(gateway: Gateway) -> None:
     async def main() -> list[Any]:
         async with AsyncDeepSeekClient(gateway.server.api_key, base_url=gateway.server.base_url) as client:

@@ -17,13 +17,11 @@ from abyssal.client.conversation_answers import (
 from abyssal.client.conversation_params import (
     ConversationListParams,
     ConversationParams,
-    PageOptions,
     conversation_body,
-    id_path,
-    query,
 )
 from abyssal.client.lines import LineReader
-from abyssal.client.params import CallOptions
+from abyssal.client.params import CallOptions, PageOptions
+from abyssal.client.paths import id_path, query
 from abyssal.client.routes import (
     CONVERSATION,
     CONVERSATIONS,

@@ -2,71 +2,59 @@
 
 from __future__ import annotations
 
-import secrets
+import asyncio
+from typing import Unpack
 
-from abyssal.client import uploads
 from abyssal.client.async_calls import AsyncCaller
-from abyssal.client.timeout import Timeout
-from abyssal.client.uploads import Content
+from abyssal.client.file_params import FileListParams, UploadParams, upload_fields
+from abyssal.client.params import CallOptions, check_call_options
+from abyssal.client.paths import id_path, query
+from abyssal.client.routes import DELETE_FILE, FILES, UPLOAD
+from abyssal.client.uploads import Content, parse_deleted, parse_file, parse_files, read_content
 from abyssal.wire.files import FileDeleted, FileList, FileObject
 
 
 class AsyncFiles:
-    """`client.files`. Every method raises as `chat.completions.create` does."""
+    """`client.files`. The methods raise as `chat.completions.create` does; another's id is a 404."""
 
     def __init__(self, caller: AsyncCaller) -> None:
         self._caller = caller
 
-    async def create(
-        self,
-        *,
-        file: Content,
-        purpose: str = "user_data",
-        filename: str | None = None,
-        expires_in: int | None = None,
-        timeout: Timeout | float | None = None,
-    ) -> FileObject:
-        """Store a file: bytes, a path, or a file that is open for reading bytes; it is read whole.
+    async def create(self, file: Content, **params: Unpack[UploadParams]) -> FileObject:
+        """Stores a file (a path, bytes, or one that is open), to be named by its `id` in a chat's parts.
 
-        `filename` is what it is called, its own name if not given; `expires_in` seconds from now it is gone.
+        The whole of it is held in memory. The further arguments are those of
+        `abyssal.client.file_params.UploadParams`. Raises ConfigurationError for a file that cannot be read.
         """
-        content, name = uploads.read_content(file, filename)
-        fields = uploads.upload_fields(purpose, expires_in)
-        form = uploads.upload_form(content, name, fields, secrets.token_hex(16))
         core = self._caller.core
-        return uploads.parse_file(
-            await self._caller.send(core.sent("POST", "/files", form, timeout)), core.secret
+        fields = upload_fields(params)
+        content, name = await asyncio.to_thread(read_content, file, params.get("filename"))
+        return parse_file(
+            await self._caller.send(core.upload(UPLOAD, name, content, fields, params)), core.secret
         )
 
-    async def list(
-        self,
-        *,
-        purpose: str | None = None,
-        limit: int | None = None,
-        after: str | None = None,
-        order: str | None = None,
-    ) -> FileList:
-        """A page of the project's files, newest first unless `order` is "asc"; `after` is a file's id."""
-        path = uploads.list_path({"purpose": purpose, "limit": limit, "after": after, "order": order})
+    async def list(self, **params: Unpack[FileListParams]) -> FileList:
+        """A page of the project's files, newest first unless `order` is "asc"."""
         core = self._caller.core
-        return uploads.parse_files(
-            await self._caller.send(core.raw("GET", path, None, None, None)), core.secret
-        )
+        tail = query("list", params, FileListParams.__annotations__)
+        return parse_files(await self._caller.send(core.call(FILES, None, params, tail=tail)), core.secret)
 
-    async def retrieve(self, file_id: str) -> FileObject:
-        """What is known of a file."""
+    async def retrieve(self, file_id: str, /, **options: Unpack[CallOptions]) -> FileObject:
+        """What is known of a file: its name, size, purpose."""
+        check_call_options("retrieve", options)
         core = self._caller.core
-        call = core.raw("GET", uploads.file_path(file_id), None, None, None)
-        return uploads.parse_file(await self._caller.send(call), core.secret)
+        call = core.call(FILES, None, options, tail=id_path("retrieve", file_id))
+        return parse_file(await self._caller.send(call), core.secret)
 
-    async def content(self, file_id: str) -> bytes:
+    async def content(self, file_id: str, /, **options: Unpack[CallOptions]) -> bytes:
         """A file's bytes, all of them."""
-        core = self._caller.core
-        call = core.raw("GET", uploads.file_path(file_id, "/content"), None, None, None)
-        return (await self._caller.send(call)).content
+        check_call_options("content", options)
+        tail = f"{id_path('content', file_id)}/content"
+        return (await self._caller.send(self._caller.core.call(FILES, None, options, tail=tail))).content
 
-    async def delete(self, file_id: str) -> FileDeleted:
-        """Remove a file, for good."""
+    async def delete(self, file_id: str, /, **options: Unpack[CallOptions]) -> FileDeleted:
+        """Removes a file, for good."""
+        check_call_options("delete", options)
         core = self._caller.core
-        call = core.raw("DELETE", uploads.file_path(file_id), None, None, None)
-        return uploads.parse_deleted(await self._caller.send(call), core.secret)
+        call = core.call(DELETE_FILE, None, options, tail=id_path("delete", file_id))
+        return parse_deleted(await self._caller.send(call), core.secret)

@@ -6,18 +6,8 @@ Source: the platform's API, "Conversations".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from urllib.parse import quote, urlencode
 
-from abyssal.client.params import CallOptions, MessageParam, request_body
-
-
-class PageOptions(CallOptions, total=False):
-    """Which page of a list."""
-
-    limit: int | None
-    """How many at most."""
-    after: str | None
-    """Those that come after this: a page's `next`."""
+from abyssal.client.params import CallOptions, MessageParam, PageOptions, request_body
 
 
 class ConversationParams(CallOptions, total=False):
@@ -51,16 +41,3 @@ def conversation_body(params: ConversationParams) -> dict[str, object]:
     body = request_body("create", params, _CONVERSATION, ())
     body.pop("idempotency_key", None)
     return body
-
-
-def query(method: str, params: Mapping[str, object], known: Mapping[str, object]) -> str:
-    """The arguments as a query with its question mark, "" for none. Raises TypeError as `request_body`."""
-    fields = request_body(method, params, frozenset(known), ())
-    return f"?{urlencode(fields)}" if fields else ""
-
-
-def id_path(method: str, given: str) -> str:
-    """A thing's id as the end of a path. Raises TypeError for one that is none."""
-    if not isinstance(given, str) or not given:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"{method}() needs an id, a string that is not empty; not {given!r}")
-    return f"/{quote(given, safe='')}"

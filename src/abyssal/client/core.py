@@ -28,7 +28,7 @@ _UNLIMITED = Timeout()
 
 
 def new_token() -> str:
-    """What was never given before: an idempotency key."""
+    """What was never given before: an idempotency key, a form's boundary."""
     return os.urandom(16).hex()
 
 
@@ -214,6 +214,16 @@ class ClientCore:
         """`call` anew, with all its attempts."""
         return Call(self, call.endpoint, None, call.timeout, streamed=True)
 
+    def upload(
+        self, route: Route, name: str, content: bytes, fields: Mapping[str, str], options: CallOptions
+    ) -> Call:
+        """A call that sends a file and the `fields` of its form."""
+        from abyssal.client.uploads import upload_form
+
+        body, content_type = upload_form(content, name, fields, new_token())
+        endpoint = self._endpoint(route, streamed=False).with_headers({"content-type": content_type})
+        return self._call(endpoint, body, options.get("extra_headers"), options.get("timeout"), once=True)
+
     def socket(self, route: Route, options: Mapping[str, object]) -> Call:
         """A call that opens a socket, or uses one that is open: each answer is a stream on it."""
         given = cast("CallOptions", options)
@@ -237,14 +247,6 @@ class ClientCore:
         endpoint = Endpoint(method.upper(), self.base, checked_path(path), headers)
         body = None if json is None else encode_body(json)
         return self._call(endpoint, body, extra_headers, timeout)
-
-    def sent(self, method: str, path: str, form: tuple[bytes, str], timeout: Timeout | float | None) -> Call:
-        """A request whose body is bytes already; `form` is these and their content type."""
-        body, content_type = form
-        headers = {**self._headers, "content-type": content_type}
-        return self._call(
-            Endpoint(method, self.base, checked_path(path), headers), body, None, timeout, once=True
-        )
 
     def _endpoint(self, route: Route, *, streamed: bool) -> Endpoint:
         """Made when it is first used, then kept: a route's headers never change."""

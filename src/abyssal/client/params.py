@@ -40,6 +40,15 @@ class CallOptions(TypedDict, total=False):
     """Limits in seconds; a number limits reads and the whole of a plain call. None: the client's."""
 
 
+class PageOptions(CallOptions, total=False):
+    """Which page of a list."""
+
+    limit: int | None
+    """How many at most."""
+    after: str | None
+    """Those that come after this: a page's `next`, of files its `last_id`."""
+
+
 class SamplingOptions(CallOptions, total=False):
     """What every call that makes text takes. What is left out, or None, is the service's default."""
 

@@ -34,6 +34,9 @@ SOCKET = Route("GET", "/stream")
 NEW_CONVERSATION = Route("POST", "/conversations")
 CONVERSATIONS = CONVERSATION = Route("GET", "/conversations")
 DELETE_CONVERSATIONS = Route("DELETE", "/conversations")
+UPLOAD = Route("POST", "/files", "base")
+FILES = Route("GET", "/files", "base")
+DELETE_FILE = Route("DELETE", "/files", "base")
 CHAT_SOCKET = Route("GET", "/chat/stream")
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, cast
-from urllib.parse import quote, urlencode
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -18,8 +17,8 @@ from abyssal.client.settings import Secret
 from abyssal.wire.errors import ConfigurationError
 from abyssal.wire.files import FileDeleted, FileList, FileObject
 
-Content = bytes | str | os.PathLike[str] | BinaryIO
-"""A file's bytes, the path of one, or one that is open for reading bytes."""
+Content = bytes | str | os.PathLike[str] | BinaryIO | tuple[str, bytes | BinaryIO]
+"""A file's bytes, the path of one, one that is open for reading bytes, or a name with one of these."""
 
 _file = msgspec.json.Decoder(FileObject).decode
 _files = msgspec.json.Decoder(FileList).decode
@@ -36,11 +35,18 @@ def read_content(file: Content, filename: str | None) -> tuple[bytes, str]:
             return path.read_bytes(), filename or path.name
         except OSError as error:
             raise ConfigurationError(
-                f"file: {path} cannot be read ({error.strerror}); name another."
+                f"file: {path} cannot be read ({error.strerror}); name another, or send text as bytes."
             ) from None
-    content = cast("Any", file.read())
+    if isinstance(file, tuple):  # as OpenAI's SDK has it
+        content, _ = read_content(file[1], None)
+        return content, filename or file[0]
+    read: Any = getattr(file, "read", None)
+    content = read() if callable(read) else None
     if not isinstance(content, bytes):
-        raise ConfigurationError("file: it is open for reading text; open it with mode 'rb'.")
+        raise ConfigurationError(
+            f"file: a {type(file).__name__} that gives no bytes; give a path, bytes, or a file that is open "
+            "for reading bytes (mode 'rb')."
+        )
     own = getattr(file, "name", None)
     return content, filename or (Path(own).name if isinstance(own, str) else "file")
 
@@ -59,27 +65,6 @@ def upload_form(content: bytes, filename: str, fields: Mapping[str, str], bounda
     )
     parts += [head.encode(), content, f"\r\n--{boundary}--\r\n".encode()]
     return b"".join(parts), f"multipart/form-data; boundary={boundary}"
-
-
-def upload_fields(purpose: str, expires_in: int | None) -> dict[str, str]:
-    """The form's fields; `expires_in` is in seconds."""
-    fields = {"purpose": purpose}
-    if expires_in is not None:
-        fields |= {"expires_after[anchor]": "created_at", "expires_after[seconds]": str(expires_in)}
-    return fields
-
-
-def list_path(query: Mapping[str, str | int | None]) -> str:
-    """The path of a page of files."""
-    given = {name: str(value) for name, value in query.items() if value is not None}
-    return "/files" + (f"?{urlencode(given)}" if given else "")
-
-
-def file_path(file_id: str, end: str = "") -> str:
-    """The path of one file. Raises ConfigurationError for no id at all."""
-    if not file_id:
-        raise ConfigurationError("file_id is empty; give the id of a file.")
-    return f"/files/{quote(file_id, safe='')}{end}"
 
 
 def parse_file(answer: Answer, secret: Secret) -> FileObject:

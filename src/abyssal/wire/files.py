@@ -5,10 +5,12 @@ Source: OpenAI API, "Files". Times are Unix seconds, sizes bytes, `sha256` is he
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Iterator
+
+from abyssal.wire.chat import Answer
 
 
-class FileObject(msgspec.Struct, frozen=True, kw_only=True):
+class FileObject(Answer, frozen=True, kw_only=True, omit_defaults=False):
     """A file."""
 
     id: str
@@ -24,8 +26,8 @@ class FileObject(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str | None = None
 
 
-class FileList(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of files; `last_id` goes into `?after=`."""
+class FileList(Answer, frozen=True, kw_only=True, omit_defaults=False):
+    """A page of files; also an iterable of them. `last_id` goes into `after`."""
 
     object: str = "list"
     data: list[FileObject]
@@ -33,8 +35,14 @@ class FileList(msgspec.Struct, frozen=True, kw_only=True):
     last_id: str | None = None
     has_more: bool = False
 
+    def __iter__(self) -> Iterator[FileObject]:
+        return iter(self.data)
 
-class FileDeleted(msgspec.Struct, frozen=True, kw_only=True):
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+class FileDeleted(Answer, frozen=True, kw_only=True, omit_defaults=False):
     """That a file is no more."""
 
     id: str
