@@ -27,7 +27,11 @@ def _header(name: str, says: str) -> dict[str, Any]:
 
 
 SCHEMES: dict[str, dict[str, Any]] = {
-    "apiKey": {"type": "http", "scheme": "bearer", "description": "An API key: `Authorization: Bearer sk-…`."},
+    "apiKey": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key: `Authorization: Bearer sk-…`.",
+    },
     "xApiKey": _header("x-api-key", "The same key, the Anthropic way."),
     "accessToken": {
         "type": "oauth2",
