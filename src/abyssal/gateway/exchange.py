@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from abyssal.gateway.principal import Credential, Principal
+    from abyssal.wire.errors import ApiError
     from abyssal.wire.usage import TokenUsage
 
 
@@ -101,6 +102,34 @@ class StreamFilter(Protocol):
     def end(self) -> bytes: ...
 
 
+class Review(Protocol):
+    """Judges an answer before the client gets any of it; `name` is the repair that a second attempt is."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether another attempt would change nothing."""
+        ...
+
+    def accepts(self, body: bytes) -> bool:
+        """Whether a whole answer will do."""
+        ...
+
+    def seen_enough(self, events: bytes) -> bool:
+        """More of a stream came, which is held back: whether it will do, whatever follows."""
+        ...
+
+    def accepts_end(self) -> bool:
+        """The stream is over: whether it will do."""
+        ...
+
+    def refusal(self) -> ApiError | None:
+        """What the client is told where the last attempt will not do either; None: what the answer said."""
+        ...
+
+
 class Mending(Protocol):
     """What is repaired of a call's answer (`repairs.mending`)."""
 
@@ -110,6 +139,15 @@ class Mending(Protocol):
 
     def stream_filter(self, first: StreamFilter | None) -> StreamFilter | None:
         """What repairs a stream, behind `first`."""
+        ...
+
+    @property
+    def reviewed(self) -> bool:
+        """Whether the answer is judged before the client gets any of it."""
+        ...
+
+    def review(self) -> Review:
+        """What judges one attempt at an answer that is `reviewed`."""
         ...
 
 
@@ -231,3 +269,12 @@ class Exchange:
         self.usage: TokenUsage | None = None
         self.status = 0
         self.code = ""
+
+    def attempt(self, client: Client) -> Exchange:
+        """Another exchange that puts the same request to the same upstream, and answers `client`."""
+        other = Exchange(self.id, client, self.head)
+        other.body, other.started_at, other.principal = self.body, self.started_at, self.principal
+        other.request, other.route, other.scope = self.request, self.route, self.scope
+        other.upstream_model, other.upstream_name = self.upstream_model, self.upstream_name
+        other.repairs, other.mending = self.repairs, self.mending
+        return other

@@ -20,6 +20,7 @@ from abyssal.gateway.dialects.translation import Translated
 from abyssal.gateway.exchange import Exchange, Native
 from abyssal.gateway.relay.call import RelayCall, RelayContext
 from abyssal.gateway.relay.heads import error_lines
+from abyssal.gateway.relay.reviewed import ReviewedCall
 from abyssal.gateway.upstreams.upstream import Profile, Upstream
 from abyssal.stores.journal import JournalFullError
 from abyssal.wire.chat_request import parse_chat_request
@@ -227,7 +228,8 @@ class Pipeline:
             assert self._relay is not None
             if exchange.native is not None:
                 exchange.client = exchange.native.client
-            RelayCall(exchange, upstream, self._relay).start()
+            reviewed = exchange.mending is not None and exchange.mending.reviewed
+            (ReviewedCall if reviewed else RelayCall)(exchange, upstream, self._relay).start()
 
     def settle(self, exchange: Exchange) -> None:
         """The call is over: what it used is written, its place is free."""

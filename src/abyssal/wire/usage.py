@@ -5,6 +5,7 @@ Source: DeepSeek API, "Create Chat Completion", `usage`; OpenAI's `prompt_tokens
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -42,6 +43,21 @@ class TokenUsage(msgspec.Struct):
     def reasoning_tokens(self) -> int:
         """Completion tokens spent on reasoning."""
         return (self.completion_tokens_details and self.completion_tokens_details.reasoning_tokens) or 0
+
+
+def sum_of(usages: Sequence[TokenUsage | None]) -> TokenUsage | None:
+    """What several attempts used together; None where the last one did not tell."""
+    known = [usage for usage in usages if usage is not None]
+    if len(usages) == 1 or not known or usages[-1] is None:
+        return usages[-1] if usages else None
+    return TokenUsage(
+        sum(usage.prompt_tokens for usage in known),
+        sum(usage.completion_tokens for usage in known),
+        sum(usage.total_tokens for usage in known),
+        sum(usage.cached_tokens for usage in known),
+        None,
+        _CompletionDetails(sum(usage.reasoning_tokens for usage in known)),
+    )
 
 
 class _Answer(msgspec.Struct):

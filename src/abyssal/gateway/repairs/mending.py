@@ -12,17 +12,21 @@ from typing import Protocol
 
 import msgspec
 
-from abyssal.gateway.exchange import Exchange, StreamFilter
+from abyssal.gateway.exchange import Exchange, Review, StreamFilter
+from abyssal.gateway.repairs.empty_json import EmptyJsonReview
 from abyssal.gateway.repairs.events import Fields
+from abyssal.gateway.repairs.json_schema import SchemaReview, in_words, validator_of
 from abyssal.gateway.repairs.legacy_functions import LegacyAnswer, as_tools, is_legacy
 from abyssal.gateway.repairs.reasoning_content import Learner, put_back
 from abyssal.gateway.repairs.reasoning_memory import ReasoningMemory
+from abyssal.gateway.repairs.strict_tools import StrictReview, check_strict, has_strict, validators_of
 from abyssal.gateway.repairs.strictness import check_ignored, wants_strictness
 from abyssal.gateway.repairs.switches import Repair
 from abyssal.gateway.repairs.thinking_tool_choice import forces_a_call, without_thinking
 from abyssal.gateway.repairs.tools_as_functions import ToolAnswer, as_functions
 from abyssal.gateway.upstreams.upstream import Profile
-from abyssal.wire.chat_request import ChatRequest, parse_chat_request
+from abyssal.wire.chat_request import ChatRequest, ResponseFormat, parse_chat_request
+from abyssal.wire.errors import ApiError
 
 _top_level = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _messages = msgspec.json.Decoder(list[msgspec.Raw])
@@ -36,10 +40,21 @@ class Mender(StreamFilter, Protocol):
 
 
 class Mending:
-    """What is repaired of a call's answer; each of `menders` makes what repairs one, the first first."""
+    """What is repaired of a call's answer.
 
-    def __init__(self, menders: Sequence[Callable[[], Mender]]) -> None:
-        self._menders = menders
+    Each of `menders` makes what repairs one, the first first; each of `reviews` what judges it after that.
+    """
+
+    def __init__(
+        self, menders: Sequence[Callable[[], Mender]], reviews: Sequence[Callable[[], Review]]
+    ) -> None:
+        self._menders, self._reviews = menders, reviews
+        self.reviewed = bool(reviews)
+
+    def review(self) -> Review:
+        """What judges one attempt."""
+        reviews = [review() for review in self._reviews]
+        return reviews[0] if len(reviews) == 1 else _Reviews(reviews)
 
     def answer(self, body: bytes) -> bytes:
         """A whole answer, repaired."""
@@ -52,7 +67,7 @@ class Mending:
         filters: list[StreamFilter] = [mender() for mender in self._menders]
         if first is not None:
             filters.insert(0, first)
-        return filters[0] if len(filters) == 1 else _Chain(filters)
+        return filters[0] if len(filters) == 1 else _Chain(filters) if filters else None
 
 
 class _Chain:
@@ -76,6 +91,41 @@ class _Chain:
         return rest
 
 
+class _Reviews:
+    """Several judges: all must accept. Where one does not, it speaks for all."""
+
+    def __init__(self, reviews: Sequence[Review]) -> None:
+        self._reviews = reviews
+        self._speaker = reviews[0]
+
+    @property
+    def name(self) -> str:
+        return self._speaker.name
+
+    @property
+    def hopeless(self) -> bool:
+        return self._speaker.hopeless
+
+    def accepts(self, body: bytes) -> bool:
+        return self._all(lambda review: review.accepts(body))
+
+    def seen_enough(self, events: bytes) -> bool:
+        return all([review.seen_enough(events) for review in self._reviews])  # each must see all of it
+
+    def accepts_end(self) -> bool:
+        return self._all(lambda review: review.accepts_end())
+
+    def refusal(self) -> ApiError | None:
+        return self._speaker.refusal()
+
+    def _all(self, accepts: Callable[[Review], bool]) -> bool:
+        for review in self._reviews:
+            if not accepts(review):
+                self._speaker = review
+                return False
+        return True
+
+
 class Mend:
     """See the module. `memory` is the worker's."""
 
@@ -93,6 +143,7 @@ class Mend:
             return
         repairs = profile.repairs
         menders: list[Callable[[], Mender]] = []
+        reviews: list[Callable[[], Review]] = []
         if "legacy_functions" in repairs and is_legacy(request, exchange.body):
             if request.functions is not None and request.tools is None:
                 menders.append(LegacyAnswer)
@@ -100,9 +151,37 @@ class Mend:
             if as_tools(draft.fields, draft.messages, request):
                 request = draft.finish("legacy_functions")
         if request.tools is not None:
-            self._mend_tools(exchange, request, repairs, menders)
-        if menders:
-            exchange.mending = Mending(menders)
+            if exchange.route == "beta chat":
+                check_strict(request)
+            if (
+                has_strict(request)
+                and "strict_tools" in repairs
+                and exchange.route not in profile.strict_routes
+            ):
+                validators = validators_of(request)
+                reviews.append(lambda: StrictReview(validators))
+            request = self._mend_tools(exchange, request, repairs, menders)
+        form = request.response_format
+        if form is not None and form.type != "text":
+            self._mend_format(exchange, form, repairs, reviews)
+        if menders or reviews:
+            exchange.mending = Mending(menders, reviews)
+
+    def _mend_format(
+        self,
+        exchange: Exchange,
+        form: ResponseFormat,
+        repairs: frozenset[Repair],
+        reviews: list[Callable[[], Review]],
+    ) -> None:
+        if form.type == "json_schema" and "json_schema" in repairs:
+            validator = validator_of(form)
+            draft = _Draft(exchange)
+            in_words(draft.fields, draft.messages, form)
+            draft.finish("json_schema")
+            reviews.append(lambda: SchemaReview(validator))
+        elif "empty_json" in repairs:
+            reviews.append(EmptyJsonReview)
 
     def _mend_tools(
         self,
@@ -110,7 +189,7 @@ class Mend:
         request: ChatRequest,
         repairs: frozenset[Repair],
         menders: list[Callable[[], Mender]],
-    ) -> None:
+    ) -> ChatRequest:
         draft = _Draft(exchange)
         if "thinking_tool_choice" in repairs and forces_a_call(request):
             without_thinking(draft.fields)
@@ -124,8 +203,9 @@ class Mend:
                 request = draft.finish("reasoning_content")
             menders.insert(0, lambda: Learner(lambda digest, text: memory.remember(tenant, digest, text)))
         if "tools_as_functions" in repairs and as_functions(draft.fields, draft.messages, request):
-            draft.finish("tools_as_functions")
+            request = draft.finish("tools_as_functions")
             menders.insert(0, lambda: ToolAnswer(f"call_00_{exchange.id}"))
+        return request
 
 
 class _Draft:
@@ -159,5 +239,6 @@ class _Draft:
             fields["messages"] = self._messages
         exchange.body = _encode(fields)
         exchange.request = parse_chat_request(exchange.body)
-        exchange.repairs += (name,)
+        if name not in exchange.repairs:
+            exchange.repairs += (name,)
         return exchange.request

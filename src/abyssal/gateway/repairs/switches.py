@@ -13,6 +13,9 @@ Repair = Literal[
     "thinking_tool_choice",
     "legacy_functions",
     "tools_as_functions",
+    "empty_json",
+    "json_schema",
+    "strict_tools",
     "error_label",
 ]
 

@@ -28,7 +28,18 @@ class DeepSeek(Upstream):
         ),
         ignored_thinking=frozenset({"temperature", "top_p"}),
         ignores_unknown=True,
-        repairs=frozenset({"reasoning_content", "thinking_tool_choice", "legacy_functions", "error_label"}),
+        strict_routes=frozenset({"beta chat"}),
+        repairs=frozenset(
+            {
+                "reasoning_content",
+                "thinking_tool_choice",
+                "legacy_functions",
+                "empty_json",
+                "json_schema",
+                "strict_tools",
+                "error_label",
+            }
+        ),
     )
 
 

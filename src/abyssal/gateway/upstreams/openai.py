@@ -16,7 +16,9 @@ class OpenAICompatible(Upstream):
     """See the module."""
 
     profile = Profile(
-        asks_usage=True, usage_chunk=True, repairs=frozenset({"legacy_functions", "error_label"})
+        asks_usage=True,
+        usage_chunk=True,
+        repairs=frozenset({"legacy_functions", "empty_json", "strict_tools", "error_label"}),
     )
 
 

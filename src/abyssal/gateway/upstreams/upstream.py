@@ -15,6 +15,7 @@ from abyssal.gateway.exchange import Exchange, Native, StreamFilter, UpstreamRou
 from abyssal.gateway.repairs.switches import Repair, switched
 from abyssal.gateway.upstreams.pool import Address, ConnectionPool
 from abyssal.wire.chat_request import ChatRequest
+from abyssal.gateway.upstreams.retry_budget import RetryBudget
 from abyssal.wire.errors import BadRequestError
 from abyssal.wire.guard import replace_string, with_fields
 from abyssal.wire.official_stream import UsageFolder
@@ -38,6 +39,7 @@ class Profile(msgspec.Struct, frozen=True):
     ignored: frozenset[str] = frozenset()  # parameters that it takes in silence and without effect
     ignored_thinking: frozenset[str] = frozenset()  # ... that are without effect while it thinks
     ignores_unknown: bool = False  # so is whatever `ChatRequest` does not know
+    strict_routes: frozenset[UpstreamRoute] = frozenset()  # where it holds to strict tools itself
     repairs: frozenset[Repair] = frozenset()  # that are switched on, see `abyssal.gateway.repairs`
 
     def with_repairs(self, chosen: Repairs) -> Profile:
@@ -73,6 +75,7 @@ class Upstream:
         self.idle_timeout = idle_timeout
         self.capacity = capacity
         self.in_flight = 0
+        self.retries = RetryBudget()
         self.available = True
         self.embeddings: Upstream | None = self if "embeddings" in routes else None  # who is asked for them
         host = address.host if ":" not in address.host else f"[{address.host}]"
