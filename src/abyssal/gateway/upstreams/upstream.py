@@ -14,8 +14,8 @@ from abyssal.config import Repairs
 from abyssal.gateway.exchange import Exchange, Native, StreamFilter, UpstreamRoute
 from abyssal.gateway.repairs.switches import Repair, switched
 from abyssal.gateway.upstreams.pool import Address, ConnectionPool
-from abyssal.wire.chat_request import ChatRequest
 from abyssal.gateway.upstreams.retry_budget import RetryBudget
+from abyssal.wire.chat_request import ChatRequest
 from abyssal.wire.errors import BadRequestError
 from abyssal.wire.guard import replace_string, with_fields
 from abyssal.wire.official_stream import UsageFolder
