@@ -39,6 +39,7 @@ _SAYS = {
     409: "The object is in another state than this needs, or in use.",
     413: "The body is too long.",
     415: "The body is of a content type or coding that is not taken here.",
+    416: "The range asked for has no byte of the content.",
     426: "This path is a WebSocket; connect with an upgrade.",
     429: "Over a limit; `Retry-After` says how long to wait.",
     431: "Too many header fields, or too long ones.",

@@ -11,6 +11,7 @@ from abyssal.wire.files import FileDeleted, FileList, FileObject
 MULTIPART = "multipart/form-data"
 
 _ID = Parameter("id", "path", "The file's id.", required=True)
+_RANGE = Parameter("Range", "header", "Only this part, such as `bytes=0-1023`.")
 _QUERY = (
     Parameter("purpose", "query", "Only files of this purpose."),
     Parameter("limit", "query", "How many, 1 to 10000; 1000 unless said.", int),
@@ -94,9 +95,9 @@ def _operations() -> Iterator[Operation]:
             summary=f"Download a file{short}",
             says=says("As an attachment of its sniffed type; `Range` is heeded.", f"{root}/{{id}}/content"),
             scope="files",
-            parameters=(_ID,),
-            answers=(Answer("Its bytes.", _BYTES),),
-            errors=(404,),
+            parameters=(_ID, _RANGE),
+            answers=(Answer("Its bytes.", _BYTES), Answer("The part asked for.", _BYTES, 206)),
+            errors=(404, 416),
             names=(("id", "FILE_ID"),),
             python="client.files.content(file_id)"
             if not end

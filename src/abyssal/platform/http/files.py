@@ -28,6 +28,7 @@ from abyssal.platform.files.rules import (
 )
 from abyssal.platform.http.management.reading import read_proof, read_query
 from abyssal.platform.http.multipart import UploadForm
+from abyssal.platform.http.ranges import is_heeded
 from abyssal.platform.plane import ControlPlane
 from abyssal.stores.sql.files import FileRow
 from abyssal.wire.errors import PayloadTooLargeError, UnsupportedMediaTypeError
@@ -78,6 +79,7 @@ async def _show(plane: ControlPlane, owner: Owner, request: Request) -> Response
 
 async def _content(plane: ControlPlane, owner: Owner, request: Request) -> Response:
     row = await _row(plane, owner, request)
+    _judge_range(request, row.size)
     try:
         path = await on_disk(lambda: plane.blobs.find(key_of(row.id)))
     except FileNotFoundError:  # it was deleted in this moment
@@ -88,6 +90,13 @@ async def _content(plane: ControlPlane, owner: Owner, request: Request) -> Respo
         "cache-control": "private, no-cache",
     }
     return FileResponse(path, headers=headers, media_type=row.media_type)
+
+
+def _judge_range(request: Request, size: int) -> None:
+    """Leave the field in the request where it counts. Raises BadRequestError (416)."""
+    asked = request.headers.getlist("range")
+    if asked and (len(asked) > 1 or not is_heeded(asked[0], size)):
+        request.scope["headers"] = [pair for pair in request.scope["headers"] if pair[0] != b"range"]
 
 
 async def _delete(plane: ControlPlane, owner: Owner, request: Request) -> Response:

@@ -63,6 +63,31 @@ def test_part_of_it_can_be_asked_for(files: Files) -> None:
     assert (given.status, given.body) == (206, b"234")
 
 
+@pytest.mark.parametrize(
+    ("asked", "status", "body"),
+    [
+        ("bytes=-3", 206, b"789"), ("bytes=8-99", 206, b"89"), ("bytes= 0-0", 206, b"0"),
+        ("bytes=0-1,1-2", 206, b"012"), ("bytes=99-,0-0", 200, b"0123456789"),
+        ("bytes=5-3", 200, b"0123456789"), ("bytes=abc", 200, b"0123456789"),
+        ("items=0-1", 200, b"0123456789"), ("bytes=", 200, b"0123456789"), ("0-1", 200, b"0123456789"),
+        ("bytes=" + ",".join(["0-0"] * 101), 200, b"0123456789"),
+    ],
+)  # fmt: skip
+def test_a_range_that_cannot_be_understood_was_not_asked_for(
+    files: Files, asked: str, status: int, body: bytes
+) -> None:
+    stored = files.stored(b"0123456789")
+    given = files.ask("GET", f"/{stored['id']}/content", headers={"range": asked})
+    assert (given.status, given.body) == (status, body)
+
+
+@pytest.mark.parametrize("asked", ["bytes=10-", "bytes=-0", "bytes=99-100,10-"])
+def test_a_range_beyond_the_end_is_an_error_object(files: Files, asked: str) -> None:
+    stored = files.stored(b"0123456789")
+    given = files.ask("GET", f"/{stored['id']}/content", headers={"range": asked})
+    assert (given.status, given.code) == (416, "range_not_satisfiable")
+
+
 def test_deleted_is_gone(files: Files) -> None:
     stored = files.stored()
     answer = files.ask("DELETE", f"/{stored['id']}")
