@@ -67,6 +67,7 @@ def as_asked(answer: bytes, encoding: Encoding, dimensions: int | None) -> bytes
         vector = _vector_of(item.get("embedding", _NONE))
         if dimensions is not None:
             vector = shortened(vector, dimensions)
+        item.pop("encoding_format", None)  # some say how it was written
         items.append({**item, "embedding": packed(vector) if encoding == "base64" else vector})
     return _encode({**_top_level.decode(answer), "data": items})
 

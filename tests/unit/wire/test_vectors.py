@@ -99,3 +99,9 @@ def test_an_answer_is_made_as_asked(came: str, asked: Any, dimensions: int | Non
 def test_what_is_no_list_of_vectors(answer: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  msgspec's errors among them
         as_asked(answer, "base64", None)
+
+
+def test_a_vector_made_anew_does_not_say_how_it_was_written_before() -> None:
+    item = {"embedding": packed([3.0, 4.0]), "index": 0, "encoding_format": "base64"}
+    made = json.loads(as_asked(json.dumps({"data": [item]}).encode(), "float", 2))
+    assert made == {"data": [{"embedding": [3.0, 4.0], "index": 0}]}
