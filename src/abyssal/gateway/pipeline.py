@@ -263,16 +263,20 @@ class _Waiting:
         gone: Callable[[Exchange], None],
     ) -> None:
         self._exchange, self._finding, self._then, self._gone = exchange, finding, then, gone
+        self._left = False
         exchange.call = self
         finding.add_done_callback(self._found)
 
     def _found(self, finding: asyncio.Future[None]) -> None:
+        if self._left:
+            return
         self._exchange.call = None
         if not finding.cancelled():
             self._then()
 
     def cancel(self) -> None:
         self._exchange.call = None
+        self._left = True  # what is found out may be on its way here already
         self._finding.cancel()
         self._gone(self._exchange)
 

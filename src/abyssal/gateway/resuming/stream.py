@@ -151,7 +151,7 @@ class ResumableStream:
     def begin(self, status: int, headers: bytes, length: int | None) -> None:
         """A stream's head; or that of a large whole answer, which passes."""
         reader, exchange = self._reader, self._exchange
-        if b"text/event-stream" in headers and exchange is not None:
+        if exchange is not None and b"text/event-stream" in headers and b"content-encoding:" not in headers:
             principal = exchange.principal
             assert principal is not None
             self.project = principal.credential.project.id
@@ -234,14 +234,14 @@ class ResumableStream:
         if not self._numbered or not self._buffer.seek(number):
             return False
         old = self._release()
-        if old is not None:
-            old.client.taken_over()
         self._keeper.came(self)
         self.left_at = inf
         reader = self._reader = Reader(outer, client, self)
         client.hold(HOLD_BYTES)
         client.begin(200, self._head(number), None)
         self.go_on(reader)
+        if old is not None:
+            old.client.taken_over()  # at last: what waits there may ask for this very stream
         return True
 
     def go_on(self, reader: Reader) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -234,6 +235,22 @@ class TestSharedNonces:
         stage.gateway.take(Claimed(self.claim(stage).number, "fresh"))
         stage.turn()
         assert stage.records == []
+
+    @pytest.mark.parametrize("turns", range(5))
+    def test_a_client_that_leaves_just_when_the_answer_is_there(self, stage: Stage, turns: int) -> None:
+        problems: list[Any] = []
+        stage.loop.set_exception_handler(lambda _, context: problems.append(context))
+        client = stage.client().send(self.signed(stage))
+
+        async def leave() -> None:
+            stage.gateway.take(Claimed(self.claim(stage).number, "fresh"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            client.transport.peer_closes()
+
+        stage.loop.run_until_complete(leave())
+        stage.turn()
+        assert problems == []
 
     def test_what_goes_wrong_after_the_answer_is_an_answer_too(self, stage: Stage) -> None:
         request = self.signed(stage, target=b"/v1/models/nope")

@@ -260,6 +260,16 @@ def test_an_empty_id_asks_anew(stage: Stage) -> None:
     assert len(stage.server.requests) == 1
 
 
+def test_a_compressed_stream_passes_as_it_is(stage: Stage) -> None:
+    client = ask(stage)
+    server = stage.server.last.begin_stream(b"content-encoding: gzip\r\n")
+    packed = (b"\x1f\x8b" + b"y" * 1000 + b"\n\n") * 600
+    server.say(b"%x\r\n%b\r\n" % (len(packed), packed)).end_stream()
+    answer = client.answer()
+    assert answer.body == packed
+    assert answer.header("x-abyssal-event-id") is None
+
+
 def test_what_is_no_stream_of_events_passes_and_cannot_be_resumed(stage: Stage) -> None:
     client, server = begun(stage, *EVENTS)
     server.say(b"%x\r\n%b\r\n" % (600_000, b"x" * 600_000))

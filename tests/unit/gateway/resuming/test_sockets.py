@@ -187,6 +187,20 @@ def test_who_comes_back_takes_it_over_and_the_old_socket_is_told(stage: Stage) -
     assert contents(old)[-1] == "again"
 
 
+def test_a_socket_that_is_taken_over_may_take_it_back_next(stage: Stage) -> None:
+    old, server = begun(stage, EVENTS[0])
+    event_id = ids(old)[-1]
+    old.send(resume(event_id))
+    new = SocketClient(stage).send(resume(event_id))
+    assert [message["error"]["code"] for message in new.messages] == ["stream_taken_over"]
+    server.stream(EVENTS[1])
+    end(server)
+    assert old.read().messages[1]["error"]["code"] == "stream_taken_over"
+    assert contents(old) == ["one", "two"]
+    assert contents(new) == []
+    assert len(stage.gateway.streams) == 1
+
+
 def test_whoever_may_not_gets_what_anybody_gets(stage: Stage) -> None:
     let_in_strangers(stage)
     first, _ = begun(stage, *EVENTS)
