@@ -3,6 +3,7 @@
 Prints one JSON object: `events` and `reads` (all streams together), `streams` that ended with [DONE],
 `seconds` from the first request to the last byte, `tokens` (sum of the `completion_tokens` that came),
 `first_byte_ms` (median).
+With `--leave` each stream is left at its first byte: `tokens` is 0, and none has to end.
 Any stream that is refused or cut short ends the process with status 1 and says how.
 """
 
@@ -30,8 +31,9 @@ _TAIL = 2048
 class Stream(asyncio.Protocol):
     """One request on one connection, read to its end mark."""
 
-    def __init__(self, request: bytes, ended: asyncio.Future[None]) -> None:
+    def __init__(self, request: bytes, ended: asyncio.Future[None], *, leave: bool = False) -> None:
         self._request = request
+        self._leave = leave
         self._ended = ended
         self._transport: asyncio.Transport
         self._tail = b""
@@ -61,7 +63,8 @@ class Stream(asyncio.Protocol):
         self.events += (self._tail[-len(_MARK) + 1 :] + data).count(_MARK)
         # Both searches look at short tails only, so that a reader of long streams stays cheap.
         self._tail = (self._tail + data)[-_TAIL:] if len(data) < _TAIL else data[-_TAIL:]
-        if _DONE in self._tail[-len(data) - len(_DONE) :] and not self._ended.done():
+        done = self._leave or _DONE in self._tail[-len(data) - len(_DONE) :]
+        if done and not self._ended.done():
             self._ended.set_result(None)
             self._transport.close()
 
@@ -86,9 +89,13 @@ def request_bytes(arguments: argparse.Namespace, number: int) -> bytes:
     key = f"Authorization: Bearer {arguments.key}\r\n" if arguments.key else ""
     head = (
         f"POST {payloads.PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-        f"Accept: text/event-stream\r\n{key}Content-Length: {len(body)}\r\n\r\n"
+        f"Accept: text/event-stream\r\n{key}{_lines(arguments.header)}Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def _lines(headers: list[str]) -> str:
+    return "".join(f"{header}\r\n" for header in headers)
 
 
 async def read_repeatedly(arguments: argparse.Namespace) -> dict[str, float]:
@@ -109,7 +116,7 @@ async def read_all(arguments: argparse.Namespace) -> dict[str, float]:
     started = time.monotonic()
     for number in range(arguments.streams):
         end: asyncio.Future[None] = loop.create_future()
-        stream = Stream(request_bytes(arguments, number), end)
+        stream = Stream(request_bytes(arguments, number), end, leave=arguments.leave)
         if arguments.uds:
             await loop.create_unix_connection(lambda made=stream: made, arguments.uds)
         else:
@@ -139,6 +146,8 @@ def main() -> None:
     parser.add_argument("--model", default="")
     parser.add_argument("--prompt", default="", help="each stream gets it with its own number")
     parser.add_argument("--body", default="", help="the whole request body, in place of the usual one")
+    parser.add_argument("--header", action="append", default=[], help="a further header line")
+    parser.add_argument("--leave", action="store_true", help="leave each stream at its first byte")
     parser.add_argument("--streams", type=int, default=64)
     parser.add_argument("--events", type=int, default=1000, help="content events asked for, per stream")
     parser.add_argument("--repeat", type=int, default=1, help="lots of streams, one after another")

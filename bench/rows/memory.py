@@ -1,7 +1,8 @@
-"""The worker's resident memory: just started, and while it relays 512 streams."""
+"""The worker's resident memory: just started, while it relays 512 streams, and with 512 that were left."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -19,7 +20,10 @@ EVENTS = 24
 
 IDLE = Row("worker's resident memory, idle", 60.0, "MB")
 BUSY = Row("worker's resident memory, 512 open streams", 100.0, "MB")
-ROWS = (IDLE, BUSY)
+LEFT = Row("worker's resident memory, 512 resumable streams that nobody reads", 200.0, "MB")
+ROWS = (IDLE, BUSY, LEFT)
+LEFT_INTERVAL = 0.02
+LEFT_SECONDS = 15.0  # in which more comes than is kept
 _MB = 1e6
 
 
@@ -48,11 +52,39 @@ def one_round(setting: Setting) -> tuple[Memory, Memory]:
     return idle, busy
 
 
+def left_round(setting: Setting) -> Memory:
+    """A fresh gateway: the largest its worker was while streams went on that their clients had left."""
+    with ExitStack() as stack:
+        port = sse.upstream(stack, setting.scratch, setting.cores.load, LEFT_INTERVAL)
+        relay = setting.relay(stack, port, buffering=False)
+        pid = relay.worker() if isinstance(relay, Gateway) else spawn.descendants(relay.process.pid)[-1]
+        relay.settle()
+        arguments = ["--port", str(relay.port), "--key", relay.key, "--streams", str(STREAMS)]
+        arguments += ["--events", "100000", "--leave", "--header", "x-abyssal-resumable: 1"]
+        reader = python.launch("sse_reader", arguments, scratch=setting.scratch, cores=setting.cores.load)
+        kept(stack, reader)
+        python.result(reader, 20)
+        samples: list[Memory] = []
+        began = time.monotonic()
+        spawn.wait_until(
+            lambda: samples.append(spawn.memory(pid)) or time.monotonic() - began > LEFT_SECONDS,
+            LEFT_SECONDS + 20,
+            "the buffers to fill",
+        )
+    left = max(samples, key=lambda sample: sample.rss)
+    say(f"{STREAMS} streams that nobody reads {left.rss / _MB:.1f} MB")
+    return left
+
+
 def measure(setting: Setting) -> Iterator[Finding]:
     """A fresh process for each round: what a second load finds is another question."""
     rounds = [one_round(setting) for _ in range(setting.rounds)]
-    for row, column in ((IDLE, 0), (BUSY, 1)):
-        memories = [pair[column] for pair in rounds]
+    left = [left_round(setting) for _ in range(setting.rounds)]
+    for row, memories in (
+        (IDLE, [idle for idle, _ in rounds]),
+        (BUSY, [busy for _, busy in rounds]),
+        (LEFT, left),
+    ):
         shares = sorted(memory.pss / _MB for memory in memories)
         note = f"PSS (shared pages counted by share) {shares[len(shares) // 2]:.1f} MB"
         yield plain(row, [memory.rss / _MB for memory in memories], note=note)
