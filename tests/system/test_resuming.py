@@ -223,6 +223,17 @@ def test_much_to_catch_up_with_on_the_other_worker(gateway: Gateway) -> None:
         assert numbers == list(range(3, numbers[-1] + 1))
 
 
+@pytest.mark.parametrize("size", [3000, 200])
+def test_what_the_kernel_took_and_the_client_never_read_is_still_there(gateway: Gateway, size: int) -> None:
+    words = [f"{number} " + "y" * size for number in range(900_000 // size)]
+    with at(gateway, 0) as first, at(gateway, 0) as second:
+        read = begin(gateway, first, stream(0.0, words))
+        time.sleep(0.5)  # in which as much is sent as anybody takes
+        first.reset()
+        answer = resume(gateway, second, event_ids(read)[-1])
+        assert text(read + answer.body) == "".join(words)
+
+
 # WebSocket
 
 

@@ -115,7 +115,7 @@ class LimitsConfig(_Table, frozen=True, kw_only=True):
 
     concurrency: Count = 8192
     concurrency_per_key: Count = 2500
-    resume_buffer: Count = 256 * 1024
+    resume_buffer: Count = 384 * 1024
     resume_memory: Count = 96 * 1024 * 1024
 
 

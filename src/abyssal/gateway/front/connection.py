@@ -21,8 +21,9 @@ from typing import Any, Protocol
 
 from abyssal.gateway.exchange import Exchange, RequestHead
 from abyssal.gateway.front import heads, websocket_upgrade
+from abyssal.gateway.front.holding import HOLD_BYTES, hold
 from abyssal.gateway.front.reader import RequestReader
-from abyssal.gateway.front.websocket import HOLD_BYTES, Session, WebSocketConnection
+from abyssal.gateway.front.websocket import Session, WebSocketConnection
 from abyssal.wire.addresses import Networks, client_address
 from abyssal.wire.errors import ApiError, RequestTimeoutError, UnavailableError
 
@@ -316,9 +317,7 @@ class HttpConnection(asyncio.Protocol):
 
     def hold(self, most: int | None) -> None:
         """Hold about `most` bytes that the client does not read, then pause the call; None for the usual."""
-        if not self._transport.is_closing():
-            most = most or HOLD_BYTES
-            self._transport.set_write_buffer_limits(high=most, low=most // 4)
+        hold(self._transport, most)
 
     def taken_over(self) -> None:
         """Another connection reads this answer on, or ended it: its end is not to come here."""

@@ -24,6 +24,7 @@ from websockets.protocol import OPEN, SERVER
 from websockets.protocol import Protocol as Frames
 
 from abyssal.gateway.exchange import RequestHead
+from abyssal.gateway.front.holding import hold
 from abyssal.gateway.front.websocket_frames import left_after, only_message
 from abyssal.wire.errors import ApiError, BadRequestError
 
@@ -33,7 +34,6 @@ MAX_FRAMES = 512
 PING_EVERY = 20.0  # seconds
 LINGER = 2.0  # seconds
 READ_AHEAD = 64 * 1024
-HOLD_BYTES = 256 * 1024
 _LINGER_BYTES = 1024 * 1024  # that a client may still send while it is turned away
 _SLICE = 2048  # bytes read between two looks at how many frames they were
 
@@ -229,9 +229,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def hold(self, most: int | None) -> None:
         """Hold about `most` bytes that the client does not read, then pause; None for the usual."""
-        if not self._transport.is_closing():
-            most = most or HOLD_BYTES
-            self._transport.set_write_buffer_limits(high=most, low=most // 4)
+        hold(self._transport, most)
 
     def close(self, code: int, reason: str) -> None:
         """Begin the closing (RFC 6455 §7.1.2); the session is over and says nothing more."""

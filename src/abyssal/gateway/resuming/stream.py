@@ -19,9 +19,9 @@ from abyssal.gateway.exchange import Client, Exchange, RequestHead
 from abyssal.gateway.resuming.buffer import EventBuffer
 from abyssal.gateway.resuming.form import Form
 
-HOLD_BYTES = 32 * 1024
+HOLD_BYTES = 16 * 1024
 """What a reader's connection holds of a stream; the rest waits in the buffer."""
-HISTORY = 0.5
+HISTORY = 0.75
 """The part of a buffer that stays for what was written and may not have arrived."""
 
 
