@@ -102,12 +102,13 @@ class ConversationsConfig(_Table, frozen=True, kw_only=True):
 class FilesConfig(_Table, frozen=True, kw_only=True):
     """`[files]`: what clients upload. `directory`: "" is `files` in the data directory.
 
-    `per_project` bounds what one project stores.
+    `per_project` bounds what one project stores, `in_chat` what one chat's files bring into it.
     """
 
     directory: str = ""
     max_size: Count = 512 * 1024 * 1024
     per_project: Count = 10 * 1024 * 1024 * 1024
+    in_chat: Count = 20 * 1024 * 1024
 
 
 class LimitsConfig(_Table, frozen=True, kw_only=True):
@@ -163,9 +164,10 @@ class _HttpUpstream(_Table, frozen=True, kw_only=True):
 
 
 class DeepSeekUpstream(_HttpUpstream, frozen=True, kw_only=True, tag_field="kind", tag="deepseek"):
-    """The official service."""
+    """The official service. `takes_files`: it reads `file` parts with bytes in them itself."""
 
     base_url: str = "https://api.deepseek.com"
+    takes_files: bool = True
 
 
 class OpenAIUpstream(_HttpUpstream, frozen=True, kw_only=True, tag_field="kind", tag="openai"):
@@ -173,6 +175,7 @@ class OpenAIUpstream(_HttpUpstream, frozen=True, kw_only=True, tag_field="kind",
 
     base_url: str
     ignores: tuple[str, ...] = ()
+    takes_files: bool = False
 
 
 Upstream = EngineUpstream | DeepSeekUpstream | OpenAIUpstream

@@ -16,7 +16,7 @@ from abyssal.gateway.admission.rights import Rights
 from abyssal.gateway.auth.build import build_authentication, choose_nonces
 from abyssal.gateway.auth.directory import Directory
 from abyssal.gateway.auth.nonce_node import NodeNonces
-from abyssal.gateway.compose.nothing import ComposesNothing
+from abyssal.gateway.compose.files import Files
 from abyssal.gateway.dialects.dialect import Dialect
 from abyssal.gateway.exchange import Exchange
 from abyssal.gateway.front.connection import FrontLimits
@@ -94,7 +94,7 @@ class Gateway:
             ),
             permit=Rights(),
             admit=self.caps,
-            compose=ComposesNothing(),
+            compose=Files(self.inquiries.ask, loop, takes_files=table.takes_files, most=config.files.in_chat),
             recall=RemembersNothing(),
             route=table,
             mend=Mend(ReasoningMemory(loop.time)),

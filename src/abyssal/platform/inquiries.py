@@ -6,8 +6,10 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from abyssal.platform.conversations.calls import append_turn, open_conversation, release_conversation
+from abyssal.platform.files.reading import read_files
 from abyssal.platform.plane import ControlPlane
 from abyssal.stores.conversation_inquiries import APPEND, OPEN, RELEASE
+from abyssal.stores.file_inquiries import READ
 from abyssal.wire.errors import ApiError, InternalServerError, NotFoundError
 
 Service = Callable[[bytes, ControlPlane], Awaitable[bytes]]
@@ -16,6 +18,7 @@ TOPICS: Mapping[str, Service] = {
     OPEN: open_conversation,
     APPEND: append_turn,
     RELEASE: release_conversation,
+    READ: read_files,
 }
 
 _log = logging.getLogger("abyssal.node")

@@ -32,6 +32,11 @@ class ModelTable:
             }
         )
 
+    def takes_files(self, model: str) -> bool:
+        """Whether what answers `model` reads files itself; False for a name that there is not."""
+        entry = self._models.get(model)
+        return entry is not None and entry[0].profile.takes_files
+
     def route(self, exchange: Exchange) -> Upstream:
         """Set `exchange.upstream_model` and give the upstream.
 

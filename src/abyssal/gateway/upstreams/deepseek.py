@@ -5,6 +5,8 @@ Its beta routes lie beside `/v1`, not below it, whichever of the two the base UR
 
 from __future__ import annotations
 
+import msgspec
+
 from abyssal.config import DeepSeekUpstream
 from abyssal.gateway.upstreams.upstream import Profile, Upstream, address_of
 
@@ -57,5 +59,6 @@ def build(config: DeepSeekUpstream) -> Upstream:
         connect_timeout=config.connect_timeout,
         routes={"beta chat": f"{beta}/chat/completions", "completions": f"{beta}/completions"},
     )
-    upstream.profile = upstream.profile.with_repairs(config.repairs)
+    profile = upstream.profile.with_repairs(config.repairs)
+    upstream.profile = msgspec.structs.replace(profile, takes_files=config.takes_files)
     return upstream

@@ -36,5 +36,7 @@ def build(config: OpenAIUpstream) -> Upstream:
         routes={"completions": f"{base_path}/completions", "embeddings": f"{base_path}/embeddings"},
     )
     profile = upstream.profile.with_repairs(config.repairs)
-    upstream.profile = msgspec.structs.replace(profile, ignored=frozenset(config.ignores))
+    upstream.profile = msgspec.structs.replace(
+        profile, ignored=frozenset(config.ignores), takes_files=config.takes_files
+    )
     return upstream

@@ -40,6 +40,7 @@ class Profile(msgspec.Struct, frozen=True):
     ignored_thinking: frozenset[str] = frozenset()  # ... that are without effect while it thinks
     ignores_unknown: bool = False  # so is whatever `ChatRequest` does not know
     strict_routes: frozenset[UpstreamRoute] = frozenset()  # where it holds to strict tools itself
+    takes_files: bool = False  # it reads `file` parts that have bytes in them
     repairs: frozenset[Repair] = frozenset()  # that are switched on, see `abyssal.gateway.repairs`
 
     def with_repairs(self, chosen: Repairs) -> Profile:
