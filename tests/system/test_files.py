@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 from collections.abc import Iterator
@@ -10,12 +11,13 @@ from typing import Any
 
 import openai
 import pytest
+from anthropic import Anthropic
 from openai import OpenAI
 
 from abyssal import DeepSeekClient
-from abyssal.testing import RunningServer
+from abyssal.testing import RunningServer, ScriptedUpstream
 
-from .calls import table
+from .calls import table, upstream
 from .identities import Identities
 
 LIMIT = 3_000_000
@@ -95,3 +97,88 @@ def test_what_was_answered_survives_kill_9(tmp_path: Path) -> None:
         assert {one.id for one in client.files.list()} == set(kept)
         for file_id, content in kept.items():
             assert client.files.content(file_id).read() == content
+
+
+# In chats
+
+
+@pytest.fixture
+def behind(tmp_path: Path) -> Iterator[tuple[RunningServer, ScriptedUpstream]]:
+    """Models `plain` and `reader`, whose upstream takes files."""
+    with ScriptedUpstream(models=("upstream-model",)) as scripted:
+        url = scripted.base_url
+        config = upstream("plain", url) + upstream("reader", url, takes_files=True)
+        with RunningServer(config, tmp_path) as running:
+            yield running, scripted
+            assert "Traceback" not in running.log()
+
+
+def content_of(scripted: ScriptedUpstream) -> Any:
+    return scripted.requests[-1].json()["messages"][-1]["content"]
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + os.urandom(300_000)
+PICTURE = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
+
+
+def test_every_dialect_puts_files_in(behind: tuple[RunningServer, ScriptedUpstream]) -> None:
+    server, scripted = behind
+    with OpenAI(api_key=server.api_key, base_url=server.base_url, max_retries=0) as client:
+        notes = client.files.create(file=("notes.md", "# 深度\n".encode() * 20_000), purpose="user_data").id
+        picture = client.files.create(file=("cat.png", PNG), purpose="vision").id
+        paper = client.files.create(file=("paper.pdf", b"%PDF-1.7\n\xff"), purpose="user_data").id
+        text = {"type": "text", "text": "File notes.md:\n\n" + "# 深度\n" * 20_000}
+        image = {"type": "image_url", "image_url": {"url": PICTURE}}
+
+        parts: Any = [
+            {"type": "file", "file": {"file_id": notes}},
+            {"type": "image_url", "image_url": {"url": picture}},
+        ]
+        client.chat.completions.create(model="plain", messages=[{"role": "user", "content": parts}])
+        assert content_of(scripted) == [text, image]
+
+        given: Any = [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "input_file", "file_id": notes},
+                    {"type": "input_image", "file_id": picture, "detail": "auto"},
+                ],
+            }
+        ]
+        client.responses.create(model="plain", input=given)
+        assert content_of(scripted) == [text, image]
+
+        parts = [{"type": "file", "file": {"file_id": paper}}]
+        with pytest.raises(openai.BadRequestError, match="takes files") as refused:
+            client.chat.completions.create(model="plain", messages=[{"role": "user", "content": parts}])
+        assert refused.value.code == "unsupported_content"
+        client.chat.completions.create(model="reader", messages=[{"role": "user", "content": parts}])
+        assert content_of(scripted)[0]["file"]["filename"] == "paper.pdf"
+
+        client.files.delete(notes)
+        with pytest.raises(openai.NotFoundError):
+            client.chat.completions.create(
+                model="plain",
+                messages=[{"role": "user", "content": [{"type": "file", "file": {"file_id": notes}}]}],
+            )
+    with Anthropic(api_key=server.api_key, base_url=f"{server.url}/anthropic", max_retries=0) as anthropic:
+        blocks: Any = [{"type": "image", "source": {"type": "file", "file_id": picture}}]
+        anthropic.messages.create(model="plain", max_tokens=9, messages=[{"role": "user", "content": blocks}])
+        assert content_of(scripted) == [image]
+
+
+def test_another_project_s_file_is_not_there(behind: tuple[RunningServer, ScriptedUpstream]) -> None:
+    server, scripted = behind
+    with OpenAI(api_key=server.api_key, base_url=server.base_url, max_retries=0) as client:
+        theirs = client.files.create(file=b"private", purpose="user_data").id
+    identities = Identities(server)
+    project = identities.create("projects")["id"]
+    key = identities.create("keys", project=project)["secret"]
+    part: Any = {"type": "file", "file": {"file_id": theirs}}
+    with (
+        OpenAI(api_key=key, base_url=server.base_url, max_retries=0) as client,
+        pytest.raises(openai.NotFoundError),
+    ):
+        client.chat.completions.create(model="plain", messages=[{"role": "user", "content": [part]}])
+    assert scripted.requests == []

@@ -1,7 +1,7 @@
 """The parts of a chat that are files: found in its body, and put back as what models read. Pure.
 
 1. `{"type": "file", "file": {…}}` names a stored file (`file_id`) or brings one (`file_data`, a data URL or
-   base64, with `filename`). An `image_url` part is one whose address, or `file_id`, is the id of a stored file.
+   base64, with `filename`). An `image_url` part is one if its address, or `file_id`, is a stored file's id.
 2. A picture becomes an `image_url` part with a data URL, a text a text part with its name in front; anything
    else stays a file, with its bytes in `file_data`, for a model whose upstream takes files.
 3. Every other byte of the body is kept.
