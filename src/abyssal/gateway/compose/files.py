@@ -19,6 +19,7 @@ from abyssal.gateway.compose.file_parts import Place, Reference, body_with, plac
 from abyssal.gateway.exchange import Exchange
 from abyssal.stores.file_inquiries import READ, Found, Stored, Wanted
 from abyssal.stores.rights import BITS
+from abyssal.wire.chat_request import ChatRequest
 from abyssal.wire.errors import (
     BadRequestError,
     NotFoundError,
@@ -59,7 +60,7 @@ class Files:
     def compose(self, exchange: Exchange) -> asyncio.Future[None] | None:
         """Put the files in. Raises ApiError, now or in the future."""
         request = exchange.request
-        assert request is not None
+        assert isinstance(request, ChatRequest)
         places = places_of(request, exchange.body)
         if places is None:
             return None
@@ -106,9 +107,10 @@ class Files:
 
         body, written = await self._loop.run_in_executor(None, work)
         exchange.body = body
-        assert exchange.request is not None
+        request = exchange.request
+        assert isinstance(request, ChatRequest)
         for (at, place), one in written.items():
-            content = exchange.request.messages[at].content
+            content = request.messages[at].content
             assert isinstance(content, list)
             content[place] = one.part
 
