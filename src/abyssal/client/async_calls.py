@@ -32,7 +32,7 @@ class AsyncCaller:
 
     async def send(self, call: Call) -> Answer:
         """The good answer to `call`. Raises what the last attempt came to."""
-        return await self.attempt(call, self._transport.send)
+        return call.in_json(await self.attempt(call, self._transport.send))
 
     async def open(self, call: Call) -> AsyncStreamedAnswer:
         """The stream that `call` asked for. Raises what the last attempt came to."""

@@ -14,7 +14,7 @@ from abyssal.client import defaults
 from abyssal.client.answer import RawResponse, parse_json
 from abyssal.client.async_calls import AsyncCaller
 from abyssal.client.async_chat import AsyncChat, AsyncModels
-from abyssal.client.core import ClientCore
+from abyssal.client.core import ClientCore, WireFormat
 from abyssal.client.credentials.choice import Auth, choose_credential
 from abyssal.client.params import ChatOptions, MessageParam, ToolOptions
 from abyssal.client.settings import (
@@ -47,7 +47,8 @@ class AsyncDeepSeekClient:
     `auth="jwt"`); by a signature over each request (`key_id`, `secret`). Where to: `base_url` or `api_base`,
     else ABYSSAL_BASE_URL, else DEEPSEEK_BASE_URL, else the platform on this machine. `timeout`: a Timeout or
     seconds. `max_retries`: of 408, 409, 429, 5xx and connection faults. `pool_size`: connections at once,
-    twice the CPU cores if not given. `transport`: another way to send, see `abyssal.client.transport`.
+    twice the CPU cores if not given. `wire_format`: "protobuf" lets chats, completions and embeddings travel
+    as that, where the service can. `transport`: another way to send, see `abyssal.client.transport`.
     Raises ConfigurationError for what is missing or unusable. One client serves any number of tasks, also
     in several event loops; `pool_size` then holds for each of them.
     """
@@ -66,6 +67,7 @@ class AsyncDeepSeekClient:
         timeout: Timeout | float | None = None,
         max_retries: int = defaults.MAX_RETRIES,
         pool_size: int | None = None,
+        wire_format: WireFormat = "json",
         transport: AsyncTransport | None = None,
         _clock: Clock | None = None,
         _sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -80,6 +82,7 @@ class AsyncDeepSeekClient:
             credential,
             timeout=timeout,
             max_retries=max_retries,
+            wire_format=wire_format,
             clock=_clock or SystemClock(),
             dice=_dice,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from abyssal import __version__
 from abyssal.client import faults
@@ -19,10 +19,16 @@ from abyssal.client.settings import BaseUrl
 from abyssal.client.timeout import Timeout, as_timeout
 from abyssal.clock import Clock
 from abyssal.wire.errors import AbyssalError, ApiConnectionError, AuthenticationError, ConfigurationError
+from abyssal.wire.sse import EventDecoder
 
 if TYPE_CHECKING:  # a key alone needs neither
     from abyssal.client.credentials.fetching import Fetching
     from abyssal.client.credentials.protocol import Credential
+    from abyssal.client.protobuf import ProtobufCodec
+    from abyssal.client.reading import Events
+
+WireFormat = Literal["json", "protobuf"]
+"""How the bodies of chats, completions and embeddings travel."""
 
 _UNLIMITED = Timeout()
 
@@ -39,7 +45,8 @@ class Call:
     """
 
     __slots__ = (
-        "_attempts", "_body", "_core", "_once", "_proof", "_proved_again", "_prover", "endpoint", "timeout",
+        "_attempts", "_body", "_core", "_once", "_proof", "_proved_again", "_prover",
+        "codec", "endpoint", "timeout",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +58,7 @@ class Call:
         *,
         streamed: bool,
         once: bool = False,
+        codec: ProtobufCodec | None = None,
     ) -> None:
         total = None if streamed else timeout.total
         deadline = None if total is None else core.clock.monotonic() + total
@@ -59,6 +67,7 @@ class Call:
         self._body = body
         self.timeout = timeout
         self._once = once
+        self.codec = codec
         self._attempts = Attempts(core.policy, core.budget, deadline)
         self._prover = core.prover
         self._proof: Mapping[str, str] = {}
@@ -103,10 +112,20 @@ class Call:
             return None
         return self._attempts.seconds_until_retry(error, self._core.clock.monotonic(), self._core.dice)
 
+    @property
+    def events(self) -> Callable[[], Events]:
+        """Makes what takes the bytes of this call's stream apart."""
+        return EventDecoder if self.codec is None else self.codec.decoder
+
+    def in_json(self, answer: Answer) -> Answer:
+        """`answer`, in JSON whatever the call's wire format. Raises ProtocolError when it is not in that."""
+        return answer if self.codec is None else self.codec.answer(answer)
+
     def error_of(self, answer: Answer) -> AbyssalError | None:
         """The error that `answer` stands for, None if it is a good one."""
         if 200 <= answer.status < 300:
             return None
+        answer = self.in_json(answer)
         return faults.error_of_answer(
             answer.status,
             answer.headers,
@@ -118,6 +137,7 @@ class Call:
 
     def error_of_stream(self, answer: Answer) -> AbyssalError:
         """The error that a good status without a stream stands for."""
+        answer = self.in_json(answer)
         return faults.error_in_event(answer.content, answer.request_id, self._core.secret) or (
             faults.not_expected(
                 answer.headers, answer.content, "a stream", "stream=True was asked for", self._core.secret
@@ -135,11 +155,15 @@ class ClientCore:
         *,
         timeout: Timeout | float | None,
         max_retries: int,
+        wire_format: WireFormat,
         clock: Clock,
         dice: Callable[[], float],
     ) -> None:
         if isinstance(max_retries, bool) or max_retries < 0:
             raise ConfigurationError(f"max_retries={max_retries!r} must be 0 or more.")
+        if wire_format not in ("json", "protobuf"):
+            raise ConfigurationError(f'wire_format={wire_format!r} is none: there are "json" and "protobuf".')
+        self._protobuf = wire_format == "protobuf"
         self.base = base
         self.secret = credential.secret
         self.prover = None if credential.standing else credential
@@ -184,10 +208,15 @@ class ClientCore:
         if stream and options.get("resumable"):
             endpoint = endpoint.with_headers({RESUMABLE: "1"})
         sent = None if body is None else encode_body(body)
+        codec = None
+        if self._protobuf and route.form and sent is not None:
+            from abyssal.client.protobuf import ProtobufCodec
+
+            codec = ProtobufCodec(route.form)
+            sent = codec.request(sent)
         once = body is not None and body.get("conversation_id") is not None
-        return self._call(
-            endpoint, sent, given.get("extra_headers"), given.get("timeout"), streamed=stream, once=once
-        )
+        headers, timeout = given.get("extra_headers"), given.get("timeout")
+        return self._call(endpoint, sent, headers, timeout, streamed=stream, once=once, codec=codec)
 
     def resumption(self, call: Call) -> Resumption | None:
         """How the stream that `call` asked for goes on after a cut; None if it does not."""
@@ -196,7 +225,7 @@ class ClientCore:
     def resumed(self, call: Call, last_id: str) -> Call:
         """The call that asks for what came after `last_id`. Raises ConfigurationError for what is no id."""
         endpoint = call.endpoint.with_headers({LAST_ID: last_id})
-        return Call(self, endpoint, None, call.timeout, streamed=True)
+        return Call(self, endpoint, None, call.timeout, streamed=True, codec=call.codec)
 
     def given_up(self, call: Call, last_id: str) -> Call:
         """The call that says that nobody will ask for the rest of a stream."""
@@ -257,6 +286,10 @@ class ClientCore:
                 headers = {**headers, "content-type": "application/json"}
             if streamed:  # not compressed: that would hold its events back
                 headers = {**headers, "accept": "text/event-stream", "accept-encoding": "identity"}
+            if self._protobuf and route.form:
+                from abyssal.client.protobuf import HEADERS
+
+                headers = {**headers, **HEADERS}
             endpoint = Endpoint(route.method, placed(self.base, route), route.path, headers)
             self._endpoints[route, streamed] = endpoint
         return endpoint
@@ -270,8 +303,9 @@ class ClientCore:
         *,
         streamed: bool = False,
         once: bool = False,
+        codec: ProtobufCodec | None = None,
     ) -> Call:
         if extra_headers:
             endpoint = endpoint.with_headers(extra_headers)
         limits = self.timeout if timeout is None else as_timeout(timeout, self.timeout)
-        return Call(self, endpoint, body, limits, streamed=streamed, once=once)
+        return Call(self, endpoint, body, limits, streamed=streamed, once=once, codec=codec)

@@ -26,7 +26,7 @@ from abyssal.wire.errors import (
     ProtocolError,
     StreamInterruptedError,
 )
-from abyssal.wire.sse import EventDecoder
+from abyssal.wire.sse import Event, EventDecoder
 
 
 class _Chunk(Protocol):
@@ -49,6 +49,13 @@ class Assembly(Protocol[_Added, _Whole]):
     def completion(self, request_id: str | None = None) -> _Whole: ...
 
 
+class Events(Protocol):
+    """Takes a stream's bytes apart."""
+
+    def feed(self, data: bytes) -> list[Event]: ...
+    def finish(self) -> Event | None: ...
+
+
 class StreamForm(NamedTuple, Generic[C, W]):
     """What a stream's events are, and what they amount to."""
 
@@ -65,21 +72,30 @@ def may_be_stream(status: int, headers: Mapping[str, str]) -> bool:
 
 
 class StreamReader(Generic[C, W]):
-    """Reads one streamed answer. `headers` are the answer's, `secret` is kept out of errors.
+    """Reads one streamed answer. `headers` are the answer's, `secret` is kept out of errors, `decoder` makes
+    what takes the bytes apart.
 
     `ended` turns true with the last event; `failure` is then what to raise, None after a good end. `last_id`
     is the id of the last event, "" without one; after a cut (`cut`) a stream may go on behind it.
     """
 
     __slots__ = (
-        "_assembly", "_decoder", "_form", "_headers", "_secret", "cut", "ended", "failure", "last_id",
+        "_assembly", "_decoder", "_form", "_headers", "_new_decoder", "_secret",
+        "cut", "ended", "failure", "last_id",
     )  # fmt: skip
 
-    def __init__(self, form: StreamForm[C, W], headers: Mapping[str, str], secret: Secret) -> None:
+    def __init__(
+        self,
+        form: StreamForm[C, W],
+        headers: Mapping[str, str],
+        secret: Secret,
+        decoder: Callable[[], Events] = EventDecoder,
+    ) -> None:
         self._form = form
+        self._new_decoder = decoder
         self._headers = headers
         self._secret = secret
-        self._decoder = EventDecoder()
+        self._decoder = self._new_decoder()
         self._assembly = form.assembly()
         self.ended = False
         self.cut = False
@@ -135,7 +151,7 @@ class StreamReader(Generic[C, W]):
 
     def go_on(self) -> None:
         """The stream was resumed: what comes now follows the event with `last_id`."""
-        self._decoder = EventDecoder()
+        self._decoder = self._new_decoder()
         self.ended = self.cut = False
         self.failure = None
 

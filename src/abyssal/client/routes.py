@@ -16,20 +16,21 @@ from abyssal.client.settings import BaseUrl
 
 
 class Route(NamedTuple):
-    """One route; `below` names the rule by which its `path` is placed."""
+    """One route; `below` names the rule by which its `path` is placed, `form` its messages in Protobuf."""
 
     method: str
     path: str
     below: Literal["base", "v1", "beta"] = "v1"
+    form: str = ""
 
 
-CHAT = Route("POST", "/chat/completions", "base")
+CHAT = Route("POST", "/chat/completions", "base", "chat")
 MODELS = Route("GET", "/models", "base")
-COMPLETIONS = Route("POST", "/completions")
-BETA_COMPLETIONS = Route("POST", "/completions", "beta")
-TEXT_GENERATE = Route("POST", "/text/generate")
-TEXT_COMPLETION = Route("POST", "/text/completion")
-EMBEDDINGS = Route("POST", "/embeddings")
+COMPLETIONS = Route("POST", "/completions", form="completions")
+BETA_COMPLETIONS = Route("POST", "/completions", "beta", "completions")
+TEXT_GENERATE = Route("POST", "/text/generate", form="completions")
+TEXT_COMPLETION = Route("POST", "/text/completion", form="completions")
+EMBEDDINGS = Route("POST", "/embeddings", form="embeddings")
 SOCKET = Route("GET", "/stream")
 NEW_CONVERSATION = Route("POST", "/conversations")
 CONVERSATIONS = CONVERSATION = Route("GET", "/conversations")

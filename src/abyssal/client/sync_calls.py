@@ -30,7 +30,7 @@ class Caller:
 
     def send(self, call: Call) -> Answer:
         """The good answer to `call`. Raises what the last attempt came to."""
-        return self.attempt(call, self._transport.send)
+        return call.in_json(self.attempt(call, self._transport.send))
 
     def open(self, call: Call) -> StreamedAnswer:
         """The stream that `call` asked for. Raises what the last attempt came to."""

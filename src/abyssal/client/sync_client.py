@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from abyssal.client import defaults
 from abyssal.client.answer import RawResponse, parse_json
-from abyssal.client.core import ClientCore
+from abyssal.client.core import ClientCore, WireFormat
 from abyssal.client.credentials.choice import Auth, choose_credential
 from abyssal.client.params import ChatOptions, MessageParam, ToolOptions
 from abyssal.client.settings import (
@@ -47,7 +47,8 @@ class DeepSeekClient:
     `auth="jwt"`); by a signature over each request (`key_id`, `secret`). Where to: `base_url` or `api_base`,
     else ABYSSAL_BASE_URL, else DEEPSEEK_BASE_URL, else the platform on this machine. `timeout`: a Timeout or
     seconds. `max_retries`: of 408, 409, 429, 5xx and connection faults. `pool_size`: connections at once,
-    twice the CPU cores if not given. `transport`: another way to send, see `abyssal.client.transport`.
+    twice the CPU cores if not given. `wire_format`: "protobuf" lets chats, completions and embeddings travel
+    as that, where the service can. `transport`: another way to send, see `abyssal.client.transport`.
     Raises ConfigurationError for what is missing or unusable. One client serves any number of threads.
     """
 
@@ -65,6 +66,7 @@ class DeepSeekClient:
         timeout: Timeout | float | None = None,
         max_retries: int = defaults.MAX_RETRIES,
         pool_size: int | None = None,
+        wire_format: WireFormat = "json",
         transport: Transport | None = None,
         _clock: Clock | None = None,
         _sleep: Callable[[float], None] = time.sleep,
@@ -79,6 +81,7 @@ class DeepSeekClient:
             credential,
             timeout=timeout,
             max_retries=max_retries,
+            wire_format=wire_format,
             clock=_clock or SystemClock(),
             dice=_dice,
         )

@@ -27,7 +27,7 @@ class EventStream(Generic[C, W]):
         self._caller = caller
         self._call = call
         self._answer = answer
-        self._reader = StreamReader(form, answer.headers, caller.core.secret)
+        self._reader = StreamReader(form, answer.headers, caller.core.secret, call.events)
         self._resumption = caller.core.resumption(call)
         self._ready: Iterator[C] = iter(())
         self._closed = False

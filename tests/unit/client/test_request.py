@@ -20,7 +20,15 @@ from .face import ASK, KEY
 
 def core(url: str = "http://h/v1") -> ClientCore:
     base = parse_base_url(url)
-    return ClientCore(base, ApiKey(KEY), timeout=None, max_retries=2, clock=ManualClock(), dice=lambda: 0.5)
+    return ClientCore(
+        base,
+        ApiKey(KEY),
+        timeout=None,
+        max_retries=2,
+        wire_format="json",
+        clock=ManualClock(),
+        dice=lambda: 0.5,
+    )
 
 
 def sent(**params: Any) -> dict[str, Any]:
@@ -207,7 +215,9 @@ def test_targets(base: str, target: str) -> None:
 def test_total_time_is_for_plain_calls_and_shrinks() -> None:
     clock = ManualClock()
     base, key = parse_base_url("http://h"), ApiKey(KEY)
-    a_core = ClientCore(base, key, timeout=10, max_retries=2, clock=clock, dice=lambda: 0.5)
+    a_core = ClientCore(
+        base, key, timeout=10, max_retries=2, wire_format="json", clock=clock, dice=lambda: 0.5
+    )
     call = a_core.chat(ASK, stream=False)  # type: ignore[arg-type]
     assert call.request().total == 10
     clock.advance(4)
