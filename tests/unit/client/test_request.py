@@ -10,7 +10,7 @@ import pytest
 from abyssal import ConfigurationError, Message, Timeout
 from abyssal.client.core import ClientCore
 from abyssal.client.credentials.api_key import ApiKey
-from abyssal.client.params import ChatParams, chat_body
+from abyssal.client.params import CALL_OPTIONS, ChatParams, chat_body
 from abyssal.client.request import checked_headers, checked_path, encode_body
 from abyssal.client.settings import parse_base_url
 from abyssal.testing import ManualClock
@@ -71,7 +71,7 @@ SAMPLES: dict[str, Any] = {
 
 
 def test_every_parameter_has_a_sample() -> None:
-    assert {*SAMPLES, "extra_body", "extra_headers", "timeout"} == set(ChatParams.__annotations__)
+    assert {*SAMPLES, *CALL_OPTIONS} == set(ChatParams.__annotations__)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
