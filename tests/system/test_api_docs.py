@@ -161,3 +161,11 @@ def test_the_same_streamed(platform: Platform, operation: Operation) -> None:
     assert (status, headers["content-type"].partition(";")[0]) == (200, EVENTS)
     assert body.count(b"data: ") > 2
     check_answer(operation, status, headers, body)
+
+
+def test_vectors_in_base64_are_in_the_contract_too(platform: Platform) -> None:
+    (operation,) = (item for item in OPERATIONS if item.id == "createEmbeddings")
+    line = operation.curl_line.replace("--json '{", '--json \'{"encoding_format": "base64", ')
+    status, headers, body = run(line, platform.variables(line))
+    assert isinstance(json.loads(body)["data"][0]["embedding"], str)
+    check_answer(operation, status, headers, body)

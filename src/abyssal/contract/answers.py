@@ -149,6 +149,30 @@ class ResponseEvent(msgspec.Struct):
     sequence_number: int
 
 
+class EmbeddingUsage(msgspec.Struct):
+    """In tokens."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Vector(msgspec.Struct):
+    """The vector of one input: numbers, or base64 of little-endian 32-bit floats where that was asked for."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class Vectors(msgspec.Struct):
+    """The vectors in the order of the inputs."""
+
+    object: Literal["list"]
+    data: list[Vector]
+    model: str
+    usage: EmbeddingUsage
+
+
 class OAuthErrorBody(msgspec.Struct):
     """RFC 6749 §5.2."""
 

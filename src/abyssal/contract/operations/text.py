@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from abyssal.contract.answers import Vectors
 from abyssal.contract.operation import EVENTS, JSON, Answer, Body, Operation, Parameter
 from abyssal.gateway.dialects.completions_request import CompletionRequest
 from abyssal.gateway.dialects.completions_writer import TextCompletion
 from abyssal.wire.chat import ChatCompletion, ChatCompletionChunk, Model, ModelList
 from abyssal.wire.chat_request import ChatRequest
 from abyssal.wire.embedding_request import EmbeddingRequest
-from abyssal.wire.embeddings import EmbeddingList
 
 CALL_ERRORS = (404, 408, 413, 415, 429, 502, 504)
 """What a call of a model can end with, beside what every operation can."""
@@ -145,7 +145,7 @@ def _embeddings() -> Iterator[Operation]:
             answers=(
                 Answer(
                     "The vectors. With `encoding_format: base64` each is text: little-endian float32.",
-                    (Body(JSON, EmbeddingList),),
+                    (Body(JSON, Vectors),),
                 ),
             ),
             errors=CALL_ERRORS,
