@@ -127,6 +127,8 @@ class Repairs(_Table, frozen=True, kw_only=True):
     thinking_tool_choice: bool | None = None
     legacy_functions: bool | None = None
     tools_as_functions: bool | None = None
+    flat_content: bool | None = None
+    leaked_tool_calls: bool | None = None
     empty_json: bool | None = None
     json_schema: bool | None = None
     strict_tools: bool | None = None

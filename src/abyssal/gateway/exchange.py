@@ -133,11 +133,11 @@ class Review(Protocol):
 class Mending(Protocol):
     """What is repaired of a call's answer (`repairs.mending`)."""
 
-    def answer(self, body: bytes) -> bytes:
-        """A whole answer, JSON."""
+    def answer(self, exchange: Exchange, body: bytes) -> bytes:
+        """A whole answer to `exchange`, JSON."""
         ...
 
-    def stream_filter(self, first: StreamFilter | None) -> StreamFilter | None:
+    def stream_filter(self, exchange: Exchange, first: StreamFilter | None) -> StreamFilter | None:
         """What repairs a stream, behind `first`."""
         ...
 

@@ -246,7 +246,7 @@ class RelayCall:
             try:
                 body = self._upstream.repair_answer(exchange, body)
                 if exchange.mending is not None:
-                    body = exchange.mending.answer(body)
+                    body = exchange.mending.answer(exchange, body)
                 exchange.usage = usage_of_answer(body)
             except msgspec.DecodeError:
                 message = f'The upstream "{name}" answered something that is not a JSON object; try again.'
@@ -307,7 +307,7 @@ class RelayCall:
         exchange = self._exchange
         stream_filter = self._upstream.stream_filter(exchange)
         if exchange.mending is not None:
-            stream_filter = exchange.mending.stream_filter(stream_filter)
+            stream_filter = exchange.mending.stream_filter(exchange, stream_filter)
         self._stream = EventStream(stream_filter)
         lines = heads.stream_lines(self._headers) + heads.repairs_line(exchange.repairs)
         exchange.client.begin(200, lines, None)

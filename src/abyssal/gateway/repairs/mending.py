@@ -15,7 +15,10 @@ import msgspec
 from abyssal.gateway.exchange import Exchange, Review, StreamFilter
 from abyssal.gateway.repairs.empty_json import EmptyJsonReview
 from abyssal.gateway.repairs.events import Fields
+from abyssal.gateway.repairs.flat_content import flatten, has_parts
 from abyssal.gateway.repairs.json_schema import SchemaReview, in_words, validator_of
+from abyssal.gateway.repairs.leaked_tool_calls import NAME as LEAKED
+from abyssal.gateway.repairs.leaked_tool_calls import LeakedToolCalls
 from abyssal.gateway.repairs.legacy_functions import LegacyAnswer, as_tools, is_legacy
 from abyssal.gateway.repairs.reasoning_content import Learner, put_back
 from abyssal.gateway.repairs.reasoning_memory import ReasoningMemory
@@ -39,15 +42,16 @@ class Mender(StreamFilter, Protocol):
     def answer(self, body: bytes) -> bytes: ...
 
 
+MakeMender = Callable[[Exchange], Mender]
+
+
 class Mending:
     """What is repaired of a call's answer.
 
     Each of `menders` makes what repairs one, the first first; each of `reviews` what judges it after that.
     """
 
-    def __init__(
-        self, menders: Sequence[Callable[[], Mender]], reviews: Sequence[Callable[[], Review]]
-    ) -> None:
+    def __init__(self, menders: Sequence[MakeMender], reviews: Sequence[Callable[[], Review]]) -> None:
         self._menders, self._reviews = menders, reviews
         self.reviewed = bool(reviews)
 
@@ -56,15 +60,15 @@ class Mending:
         reviews = [review() for review in self._reviews]
         return reviews[0] if len(reviews) == 1 else _Reviews(reviews)
 
-    def answer(self, body: bytes) -> bytes:
-        """A whole answer, repaired."""
+    def answer(self, exchange: Exchange, body: bytes) -> bytes:
+        """A whole answer to `exchange`, repaired."""
         for mender in self._menders:
-            body = mender().answer(body)
+            body = mender(exchange).answer(body)
         return body
 
-    def stream_filter(self, first: StreamFilter | None) -> StreamFilter | None:
+    def stream_filter(self, exchange: Exchange, first: StreamFilter | None) -> StreamFilter | None:
         """What repairs a stream; `first` is what makes the upstream's official."""
-        filters: list[StreamFilter] = [mender() for mender in self._menders]
+        filters: list[StreamFilter] = [mender(exchange) for mender in self._menders]
         if first is not None:
             filters.insert(0, first)
         return filters[0] if len(filters) == 1 else _Chain(filters) if filters else None
@@ -142,11 +146,11 @@ class Mend:
         if exchange.native is not None:
             return
         repairs = profile.repairs
-        menders: list[Callable[[], Mender]] = []
+        menders: list[MakeMender] = []
         reviews: list[Callable[[], Review]] = []
         if "legacy_functions" in repairs and is_legacy(request, exchange.body):
             if request.functions is not None and request.tools is None:
-                menders.append(LegacyAnswer)
+                menders.append(lambda _: LegacyAnswer())
             draft = _Draft(exchange)
             if as_tools(draft.fields, draft.messages, request):
                 request = draft.finish("legacy_functions")
@@ -161,6 +165,10 @@ class Mend:
                 validators = validators_of(request)
                 reviews.append(lambda: StrictReview(validators))
             request = self._mend_tools(exchange, request, repairs, menders)
+        if "flat_content" in repairs and has_parts(request):
+            draft = _Draft(exchange)
+            if flatten(draft.messages):
+                draft.finish("flat_content")
         form = request.response_format
         if form is not None and form.type != "text":
             self._mend_format(exchange, form, repairs, reviews)
@@ -188,7 +196,7 @@ class Mend:
         exchange: Exchange,
         request: ChatRequest,
         repairs: frozenset[Repair],
-        menders: list[Callable[[], Mender]],
+        menders: list[MakeMender],
     ) -> ChatRequest:
         draft = _Draft(exchange)
         if "thinking_tool_choice" in repairs and forces_a_call(request):
@@ -201,11 +209,21 @@ class Mend:
             memory, tenant = self._memory, exchange.principal.credential.project.id
             if put_back(draft.messages, lambda digest: memory.recall(tenant, digest)):
                 request = draft.finish("reasoning_content")
-            menders.insert(0, lambda: Learner(lambda digest, text: memory.remember(tenant, digest, text)))
+            menders.insert(0, lambda _: Learner(lambda digest, text: memory.remember(tenant, digest, text)))
         if "tools_as_functions" in repairs and as_functions(draft.fields, draft.messages, request):
             request = draft.finish("tools_as_functions")
-            menders.insert(0, lambda: ToolAnswer(f"call_00_{exchange.id}"))
+            menders.insert(0, lambda _: ToolAnswer(f"call_00_{exchange.id}"))
+        if "leaked_tool_calls" in repairs:
+            functions = frozenset(tool.function.name for tool in request.tools or ())
+            menders.insert(0, lambda attempt: _leaked(attempt, functions))
         return request
+
+
+def _leaked(attempt: Exchange, functions: frozenset[str]) -> LeakedToolCalls:
+    def told() -> None:
+        attempt.repairs += (LEAKED,)
+
+    return LeakedToolCalls(functions, lambda place: f"call_{place:02d}_{attempt.id}", told)
 
 
 class _Draft:

@@ -13,6 +13,8 @@ Repair = Literal[
     "thinking_tool_choice",
     "legacy_functions",
     "tools_as_functions",
+    "flat_content",
+    "leaked_tool_calls",
     "empty_json",
     "json_schema",
     "strict_tools",

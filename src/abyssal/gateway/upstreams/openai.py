@@ -18,7 +18,9 @@ class OpenAICompatible(Upstream):
     profile = Profile(
         asks_usage=True,
         usage_chunk=True,
-        repairs=frozenset({"legacy_functions", "empty_json", "strict_tools", "error_label"}),
+        repairs=frozenset(
+            {"legacy_functions", "leaked_tool_calls", "empty_json", "strict_tools", "error_label"}
+        ),
     )
 
 
