@@ -16,6 +16,7 @@ from abyssal.gateway.admission.rights import Rights
 from abyssal.gateway.auth.build import build_authentication, choose_nonces
 from abyssal.gateway.auth.directory import Directory
 from abyssal.gateway.auth.nonce_node import NodeNonces
+from abyssal.gateway.bodies.layer import Bodies
 from abyssal.gateway.compose.files import Files
 from abyssal.gateway.dialects.dialect import Dialect
 from abyssal.gateway.exchange import Exchange
@@ -88,10 +89,12 @@ class Gateway:
             total=config.limits.concurrency, per_key=config.limits.concurrency_per_key
         )
         table = ModelTable(config.models, self.upstreams)
+        self.bodies = Bodies(loop, config.server.max_body)
         self.pipeline = Pipeline(
             authenticate=build_authentication(
                 config, self.directory, self.nonces, setup.issuer, clock, ledger.failed
             ),
+            bodies=self.bodies,
             permit=Rights(),
             admit=self.caps,
             compose=Files(self.inquiries.ask, loop, takes_files=table.takes_files, most=config.files.in_chat),
@@ -132,6 +135,7 @@ class Gateway:
             b"/v1/chat/stream": upgrade_required,
             b"/healthz": local.healthz,
             b"/readyz": local.readyz,
+            b"/v1/schema.proto": local.schema,
             b"/v1/models": partial(self.pipeline.identified, go=local.models),
             b"/models": partial(self.pipeline.identified, go=local.models),
         }
@@ -159,6 +163,8 @@ class Gateway:
 
     def dispatch(self, exchange: Exchange) -> None:
         """Give a whole request to the lane it belongs to."""
+        if exchange.head.forms is not None:
+            self.bodies.wrap(exchange)
         path, method = exchange.head.path, exchange.head.method
         post = self._posts.get(path)
         if post is not None and method == b"POST":
@@ -271,6 +277,7 @@ class Gateway:
         for pool in self._pools:
             pool.close()
         self.backstage.pool.close()
+        self.bodies.close()
         self.nonces.close()
         self._shared_nonces.close()
         self.inquiries.close()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 if TYPE_CHECKING:
     from abyssal.gateway.principal import Credential, Principal
     from abyssal.wire.errors import ApiError
+    from abyssal.wire.forms import Forms
     from abyssal.wire.usage import TokenUsage
 
 
@@ -166,6 +167,7 @@ class RequestHead:
         "authorization",
         "content_encoding",
         "content_type",
+        "forms",
         "forwarded",
         "forwarded_for",
         "host",
@@ -192,6 +194,7 @@ class RequestHead:
         self.content_type: bytes | None = None
         self.accept: bytes | None = None
         self.accept_encoding: bytes | None = None
+        self.forms: Forms | None = None  # None when body and answer are plain JSON
         self.last_event_id: bytes | None = None
         self.asks: dict[bytes, bytes] | None = None
         self.proof: dict[bytes, bytes] | None = None
@@ -202,13 +205,24 @@ class RequestHead:
 
     def with_authorization(self, value: bytes) -> RequestHead:
         """The same head with another Authorization field."""
+        other = self._alike()
+        other.authorization = value
+        return other
+
+    def with_forwarded(self, lines: bytes) -> RequestHead:
+        """The same head with other `lines` that travel on."""
+        other = self._alike()
+        other.forwarded = lines
+        return other
+
+    def _alike(self) -> RequestHead:
         other = RequestHead()
         other.method, other.target, other.path, other.query = self.method, self.target, self.path, self.query
-        other.host, other.authorization, other.x_api_key = self.host, value, self.x_api_key
+        other.host, other.authorization, other.x_api_key = self.host, self.authorization, self.x_api_key
         other.content_encoding, other.proof = self.content_encoding, self.proof
         other.content_type, other.accept = self.content_type, self.accept
         other.accept_encoding, other.last_event_id = self.accept_encoding, self.last_event_id
-        other.asks = self.asks
+        other.forms, other.asks = self.forms, self.asks
         other.forwarded_for, other.forwarded = self.forwarded_for, self.forwarded
         return other
 
@@ -223,6 +237,7 @@ class Exchange:
         "client",
         "code",
         "first_byte_at",
+        "forms",
         "head",
         "id",
         "mending",
@@ -245,6 +260,7 @@ class Exchange:
         self.client = client
         self.head = head
         self.body = b""
+        self.forms: Forms | None = None  # what the body is still in, until it is opened
         self.started_at = 0.0  # loop time, seconds
         # authenticate
         self.principal: Principal | None = None

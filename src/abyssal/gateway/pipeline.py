@@ -1,10 +1,11 @@
 """Everything that happens to a chat call, in order. Read it from top to bottom.
 
-    authenticate → permit → admit → compose → recall → route → mend → relay → settle
+    authenticate → open → permit → admit → compose → recall → route → mend → relay → settle
 
-A stage answers at once or raises the ApiError that the client is told. Three take time: `authenticate`, when
-a nonce is asked for elsewhere, `compose`, when the request names what the platform keeps (a conversation, a
-file), and `relay`, which ends in `settle` whichever way it ends.
+A stage answers at once or raises the ApiError that the client is told. Four take time: `authenticate`, when
+a nonce is asked for elsewhere, `open`, when a body is compressed and large (of a plain one it hears nothing),
+`compose`, when the request names what the platform keeps (a conversation, a file), and `relay`, which ends in
+`settle` whichever way it ends.
 """
 
 from __future__ import annotations
@@ -25,13 +26,17 @@ from abyssal.gateway.upstreams.upstream import Profile, Upstream
 from abyssal.stores.journal import JournalFullError
 from abyssal.wire.chat_request import parse_chat_request
 from abyssal.wire.embedding_request import parse_embedding_request
-from abyssal.wire.errors import ApiError, InternalServerError, UnsupportedMediaTypeError
+from abyssal.wire.errors import ApiError, InternalServerError
 
 _log = logging.getLogger("abyssal.gateway")
 
 
 class Authenticate(Protocol):
     def authenticate(self, exchange: Exchange) -> asyncio.Future[None] | None: ...
+
+
+class Open(Protocol):
+    def open(self, exchange: Exchange) -> asyncio.Future[None] | None: ...
 
 
 class Permit(Protocol):
@@ -72,6 +77,7 @@ class Pipeline:
         self,
         *,
         authenticate: Authenticate,
+        bodies: Open,
         permit: Permit,
         admit: Admit,
         compose: Compose,
@@ -81,6 +87,7 @@ class Pipeline:
         ledger: Ledger,
     ) -> None:
         self._authenticate = authenticate.authenticate
+        self._open = bodies.open
         self._permit = permit.permit
         self._admission = admit
         self._compose = compose.compose
@@ -109,7 +116,6 @@ class Pipeline:
         client = exchange.client = Translated(direct, dialect)
 
         def read(exchange: Exchange) -> None:
-            check_content_coding(exchange)
             reading = dialect.read(exchange.body)
             if reading.route is not None:
                 exchange.native = Native(reading.route, exchange.body, direct, reading.only)
@@ -125,7 +131,6 @@ class Pipeline:
 
         def answer(exchange: Exchange) -> None:
             self._permit(exchange)
-            check_content_coding(exchange)
             direct.answer(200, b"content-type: application/json\r\n", count(exchange.body))
 
         self.identified(exchange, answer)
@@ -175,6 +180,10 @@ class Pipeline:
 
     def _go(self, exchange: Exchange, go: Callable[[Exchange], None]) -> None:
         try:
+            if exchange.forms is not None and (opening := self._open(exchange)) is not None:
+                release = self._admission.release
+                _Waiting(exchange, opening, lambda: self._after(exchange, opening, go), release)
+                return
             go(exchange)
         except ApiError as error:
             self.refuse(exchange, error)
@@ -183,7 +192,6 @@ class Pipeline:
 
     def _chat(self, exchange: Exchange) -> None:
         try:
-            check_content_coding(exchange)
             exchange.request = parse_chat_request(exchange.body)
             self._permit(exchange)
             self._admission.admit(exchange)
@@ -202,7 +210,6 @@ class Pipeline:
             self._relayed(exchange)
 
     def _embeddings(self, exchange: Exchange) -> None:
-        check_content_coding(exchange)
         exchange.request = request = parse_embedding_request(exchange.body)
         if needs_conversion(request):
             exchange.client = VectorsAsAsked(exchange.client, request)
@@ -288,10 +295,3 @@ class _Waiting:
 
     def tick(self, now: float) -> None:
         """Who is asked has time-outs of its own."""
-
-
-def check_content_coding(exchange: Exchange) -> None:
-    """Raise UnsupportedMediaTypeError for a compressed body."""
-    coding = exchange.head.content_encoding
-    if coding is not None and coding.strip().lower() != b"identity":
-        raise UnsupportedMediaTypeError("A compressed body is not taken here; send it as it is.")

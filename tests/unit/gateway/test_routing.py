@@ -172,8 +172,8 @@ def test_both_paths_and_any_query_take_calls(stage: Stage, path: str) -> None:
     assert client.answer().body == completion()
 
 
-@pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"zstd", b"br", b"identity, gzip"])
-def test_a_compressed_body_is_refused(stage: Stage, coding: bytes) -> None:
+@pytest.mark.parametrize("coding", [b"br", b"identity, gzip", b"gzip, gzip", b"compress", b"gzip;q=1"])
+def test_a_coding_that_is_not_known_is_refused(stage: Stage, coding: bytes) -> None:
     client = stage.client().send(chat(headers=b"Content-Encoding: " + coding + b"\r\n"))
     assert client.answer().status == 415
     assert stage.server.connections == []

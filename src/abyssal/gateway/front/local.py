@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.resources import files
 from urllib.parse import unquote
 
 import msgspec
@@ -32,6 +33,7 @@ class LocalRoutes:
         self._readiness = readiness
         self._listing = listing
         models = msgspec.json.decode(listing)["data"]
+        self._schema = b""
         self._models: dict[str, bytes] = {model["id"]: msgspec.json.encode(model) for model in models}
 
     def healthz(self, exchange: Exchange) -> None:
@@ -42,6 +44,12 @@ class LocalRoutes:
         """`GET /readyz`: 200 when a call would be taken and some upstream can answer it, else 503."""
         state = self._readiness()
         exchange.client.answer(200 if state.status == "ready" else 503, _JSON, msgspec.json.encode(state))
+
+    def schema(self, exchange: Exchange) -> None:
+        """`GET /v1/schema.proto`: the messages of `abyssal.wire.protobuf`, read when first asked for."""
+        if not self._schema:
+            self._schema = files("abyssal.wire").joinpath("protobuf", "abyssal_v1.proto").read_bytes()
+        exchange.client.answer(200, b"content-type: text/plain; charset=utf-8\r\n", self._schema)
 
     def models(self, exchange: Exchange) -> None:
         """`GET /v1/models`, `GET /models`: those that the caller may use."""

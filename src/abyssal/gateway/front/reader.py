@@ -238,7 +238,7 @@ class RequestReader:
                 return
             noted = rules.NOTED_FIELDS.get(lower)
             if noted is not None:
-                setattr(exchange.head, noted, value)
+                rules.note(exchange.head, noted, value)
             self._lines.append(b"%b: %b\r\n" % (lower, value))
         elif lower == b"authorization":
             if exchange.head.authorization is not None:
@@ -254,7 +254,7 @@ class RequestReader:
             earlier = exchange.head.forwarded_for
             exchange.head.forwarded_for = value if earlier is None else earlier + b", " + value
         elif lower == b"accept-encoding":
-            exchange.head.accept_encoding = value
+            rules.note(exchange.head, "accept_encoding", value)
         elif lower == b"host":
             if self._host is not None:
                 raise BadRequestError("Two Host headers; send one.", code="bad_host")
@@ -292,6 +292,7 @@ class RequestReader:
         head.method, head.target, head.host = parser.get_method(), self._target, self._host or b""
         head.path, head.query = rules.split_target(self._target)
         head.forwarded = rules.without_nominated(self._lines, self._nominated)
+        rules.note_forms(head)
         self.in_head = False
         self._keep_alive = parser.should_keep_alive() and not parser.should_upgrade()
         if self._expects is not None:

@@ -12,6 +12,7 @@ import re
 
 from abyssal.gateway.exchange import RequestHead
 from abyssal.wire.errors import ApiError, BadRequestError, PayloadTooLargeError
+from abyssal.wire.forms import forms_of
 
 MAX_FIELDS = 100
 MAX_HEAD_BYTES = 32 * 1024
@@ -81,6 +82,19 @@ def add_ask(head: RequestHead, name: bytes, value: bytes) -> None:
     if head.asks is None:
         head.asks = {}
     head.asks[name] = value
+
+
+def note(head: RequestHead, attribute: str, value: bytes) -> None:
+    """Note a field; those that are lists are joined (RFC 9110 §5.3), of the others the last is in force."""
+    earlier: bytes | None = getattr(head, attribute)
+    if earlier is not None and attribute not in ("content_type", "last_event_id"):
+        value = earlier + b", " + value
+    setattr(head, attribute, value)
+
+
+def note_forms(head: RequestHead) -> None:
+    """Note how body and answer are written, when all fields are there."""
+    head.forms = forms_of(head.content_type, head.accept, head.content_encoding, head.accept_encoding)
 
 
 def check_version(version: str) -> None:

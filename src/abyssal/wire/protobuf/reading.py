@@ -27,7 +27,7 @@ from abyssal.wire.protobuf import values
 from abyssal.wire.protobuf.fields import EXTRA, Field, Kind, Message, Names
 from abyssal.wire.protobuf.varint import WireError, as_int64, read_varint
 
-MOST_FIELDS = 500_000
+MOST_FIELDS = 200_000
 
 _VARINT, _I64, _LEN = 0, 1, 2
 _EXTRA_TAG = EXTRA << 3 | _LEN
