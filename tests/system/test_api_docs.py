@@ -132,7 +132,7 @@ def test_the_line_for_python(
     variables = platform.variables(operation.curl_line)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    (beginning,) = (block for block in blocks("python") if "import " in block)
+    beginning = next(block for block in blocks("python") if "import " in block)
     names: dict[str, Any] = {}
     exec(beginning, names)
     names |= {name.lower(): value for name, value in variables.items()}

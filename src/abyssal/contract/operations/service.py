@@ -9,6 +9,7 @@ from abyssal.contract.operation import JSON, Answer, Body, Operation, Parameter
 from abyssal.gateway.front.local import Readiness
 
 _HTML = "text/html; charset=utf-8"
+_TEXT = "text/plain; charset=utf-8"
 
 
 def _page(name: str, path: str, summary: str, *answers: Answer, **more: Any) -> Operation:
@@ -45,6 +46,13 @@ SERVICE: tuple[Operation, ...] = (
         "/openapi.json",
         "This contract",
         Answer("OpenAPI 3.1.", (Body(JSON, dict[str, Any]),)),
+    ),
+    _page(
+        "showSchema",
+        "/v1/schema.proto",
+        "The Protobuf messages",
+        Answer("The messages, and how they stand to the JSON forms.", (Body(_TEXT),)),
+        python='urlopen(base + "/v1/schema.proto").read()',
     ),
     _page(
         "showDocumentation",

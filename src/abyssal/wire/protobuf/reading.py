@@ -47,7 +47,9 @@ class Budget:
         """Raise WireError when there are too many."""
         self.left -= fields
         if self.left < 0:
-            raise WireError(f"there are more than {MOST_FIELDS} fields; send less at once", "too_many_fields")
+            raise WireError(
+                f"there are more than {MOST_FIELDS} fields; send less at once", code="too_many_fields"
+            )
 
 
 Take = Callable[[dict[str, Any], bytes, int, int, Budget], None]
@@ -138,18 +140,18 @@ def _add_extra(out: dict[str, Any], text: bytes) -> None:
     try:
         found = _object.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise _named_extra(f"not the text of a JSON object: {error}", "invalid_json") from None
+        raise _named_extra(f"not the text of a JSON object: {error}", code="invalid_json") from None
     except UnicodeDecodeError as error:
         raise values.not_utf8(error, "extra") from None
     values.check_utf8(text, "extra")
     twice = out.keys() & found.keys()
     if twice:
-        raise _named_extra(f'"{min(twice)}" has a field of its own that is set too', "duplicate_key")
+        raise _named_extra(f'"{min(twice)}" has a field of its own that is set too', code="duplicate_key")
     out.update(found)
 
 
-def _named_extra(message: str, code: str) -> WireError:
-    error = WireError(message, code)
+def _named_extra(message: str, *, code: str) -> WireError:
+    error = WireError(message, code=code)
     error.path.append("extra")
     return error
 

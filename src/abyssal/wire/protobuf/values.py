@@ -25,7 +25,7 @@ _raw = msgspec.json.Decoder(msgspec.Raw)
 
 
 def not_utf8(error: UnicodeDecodeError, key: str = "") -> WireError:
-    raised = WireError(f"byte {error.start} is not UTF-8", "invalid_utf8")
+    raised = WireError(f"byte {error.start} is not UTF-8", code="invalid_utf8")
     if key:
         raised.path.append(key)
     return raised
@@ -60,7 +60,7 @@ def double(data: bytes, start: int, stop: int) -> float | int:
 
 
 def not_finite() -> WireError:
-    return WireError("it is not a finite number, which JSON has no word for", "invalid_value")
+    return WireError("it is not a finite number, which JSON has no word for", code="invalid_value")
 
 
 def octets(data: bytes, start: int, stop: int) -> list[int]:
@@ -72,7 +72,7 @@ def json(data: bytes, start: int, stop: int) -> msgspec.Raw:
     try:
         found = _raw.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise WireError(f"not the text of one JSON value: {error}", "invalid_json") from None
+        raise WireError(f"not the text of one JSON value: {error}", code="invalid_json") from None
     check_utf8(text)
     return found
 
@@ -83,7 +83,7 @@ def enum(names: Names) -> Number:
     def value(number: int) -> str | None:
         found = strings.get(number)
         if found is None and number:  # 0 is "unspecified"
-            raise WireError(f"{as_int64(number)} is no number of {names.name}", "invalid_value")
+            raise WireError(f"{as_int64(number)} is no number of {names.name}", code="invalid_value")
         return found
 
     return value

@@ -14,7 +14,9 @@ _SIGN = 1 << 63
 class WireError(Exception):
     """Bytes that are no message. `code` and `param` are for the error object; `path` grows as it rises."""
 
-    def __init__(self, message: str, code: str = "invalid_protobuf") -> None:
+    default_code = "invalid_protobuf"
+
+    def __init__(self, message: str, *, code: str = default_code) -> None:
         super().__init__(message)
         self.message, self.code = message, code
         self.path: list[str] = []

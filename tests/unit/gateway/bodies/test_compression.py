@@ -10,9 +10,8 @@ import sys
 import zlib
 
 import pytest
-
-from ..messages import DONE, KEY, LAST, chat, chunk, completion, get
-from ..stage import Client, Stage
+from tests.unit.gateway.messages import DONE, KEY, LAST, chat, chunk, completion, get
+from tests.unit.gateway.stage import Client, Stage
 
 if sys.version_info < (3, 14):
     from backports import zstd

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.gateway.messages import DONE, KEY, LAST, Answer, chat, chunk, completion
+from tests.unit.gateway.stage import Stage
+from tests.unit.wire.protobuf.test_round_trip import objects, without_nulls
 
 from abyssal.wire.protobuf import (
     CHAT,
@@ -19,10 +22,6 @@ from abyssal.wire.protobuf import (
     decode_error,
     encode_request,
 )
-
-from ...wire.protobuf.test_round_trip import objects, without_nulls
-from ..messages import DONE, KEY, LAST, Answer, chat, chunk, completion
-from ..stage import Stage
 
 TYPE = b"Content-Type: application/x-protobuf\r\n"
 WANTED = b"Accept: application/x-protobuf\r\n"
