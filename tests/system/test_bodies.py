@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.compiled import compiled
 from tests.documented import blocks
 from tests.system.calls import table, upstream
 from tests.system.identities import Identities
@@ -53,22 +52,7 @@ def abyssal_v1(ours: Identities, tmp_path_factory: pytest.TempPathFactory) -> An
     assert published.status == 200
     assert published.body == SCHEMA.read_bytes()
     (folder / "published.proto").write_bytes(published.body)
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-m",
-        "grpc_tools.protoc",
-        f"-I{folder}",
-        f"--python_out={folder}",
-    ]
-    subprocess.run([*command, "published.proto"], check=True)
-    spec = importlib.util.spec_from_file_location("published_pb2", folder / "published_pb2.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return compiled(folder / "published.proto", folder)
 
 
 def ask(ours: Identities, content: bytes, headers: dict[str, str], path: str = PATH) -> WireResponse:

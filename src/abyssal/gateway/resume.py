@@ -110,6 +110,7 @@ class Resuming:
         act: Callable[[Exchange, Connection, EventId | None, Wanted], None],
     ) -> None:
         client = exchange.client
+        exchange.forms = None  # its body is not looked at
 
         def found(exchange: Exchange) -> None:
             principal = exchange.principal

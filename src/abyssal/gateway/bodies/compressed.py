@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from abyssal.gateway.exchange import Client, RequestHead
+from abyssal.gateway.bodies.link import Connection, Link
 from abyssal.wire.content_coding import Compressor, compressor
 
 LEAST = 1024
@@ -17,20 +17,13 @@ MOST = 1024 * 1024
 _TYPES = (b"text/", b"application/json", b"application/x-protobuf", b"image/svg+xml")
 
 
-class Compressed:
+class Compressed(Link):
     """See the module."""
 
-    def __init__(self, client: Client, coding: bytes) -> None:
-        self._client = client
+    def __init__(self, client: Connection, coding: bytes) -> None:
+        super().__init__(client)
         self._coding = coding
         self._compressor: Compressor | None = None  # at work on an answer that comes in pieces
-
-    @property
-    def scheme(self) -> bytes:
-        return self._client.scheme
-
-    def address_of(self, head: RequestHead) -> str:
-        return self._client.address_of(head)
 
     def answer(self, status: int, headers: bytes, body: bytes) -> None:
         """A whole answer."""
@@ -59,9 +52,6 @@ class Compressed:
         if self._compressor is not None:
             self._client.send(self._compressor.flush())
         self._client.finish()
-
-    def abort(self) -> None:
-        self._client.abort()
 
     def _lines(self) -> bytes:
         return b"content-encoding: %b\r\nvary: accept-encoding\r\n" % self._coding

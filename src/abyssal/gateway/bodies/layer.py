@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 from abyssal.gateway.bodies.compressed import Compressed
+from abyssal.gateway.bodies.link import Connection
 from abyssal.gateway.exchange import Exchange, RequestHead
 from abyssal.wire.content_coding import Inflater
 from abyssal.wire.errors import UnsupportedMediaTypeError
@@ -48,12 +50,14 @@ class Bodies:
         head = exchange.head
         forms = exchange.forms = head.forms
         assert forms is not None
+        client = cast("Connection", exchange.client)
         if forms.answer_coding and head.method != b"HEAD" and not head.path.startswith(_NOT_COMPRESSED):
-            exchange.client = Compressed(exchange.client, forms.answer_coding)
+            client = Compressed(client, forms.answer_coding)
         if forms.answer_protobuf and (name := _PROTOBUF.get(head.path)) is not None:
             from abyssal.gateway.bodies.protobuf import ProtobufAnswer  # loaded by the first such call
 
-            exchange.client = ProtobufAnswer(exchange.client, name)
+            client = ProtobufAnswer(client, name)
+        exchange.client = client
 
     def open(self, exchange: Exchange) -> asyncio.Future[None] | None:
         """Make the body of a wrapped exchange plain; None when it is so already.

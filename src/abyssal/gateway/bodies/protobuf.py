@@ -5,7 +5,7 @@ It stands where the connection would (`exchange.Client`): who answers knows noth
 
 from __future__ import annotations
 
-from abyssal.gateway.exchange import Client, RequestHead
+from abyssal.gateway.bodies.link import Connection, Link
 from abyssal.wire import protobuf
 from abyssal.wire.errors import ProtocolError, UpstreamBrokenError
 from abyssal.wire.sse import Event, EventDecoder
@@ -13,24 +13,17 @@ from abyssal.wire.sse import Event, EventDecoder
 _TYPE = b"content-type: application/x-protobuf\r\n"
 
 
-class ProtobufAnswer:
+class ProtobufAnswer(Link):
     """See the module. `form` names the format of the route in `wire.protobuf`."""
 
-    def __init__(self, client: Client, form: str) -> None:
-        self._client = client
+    def __init__(self, client: Connection, form: str) -> None:
+        super().__init__(client)
         self._form = protobuf.FORMATS[form]
         self._events: EventDecoder | None = None
         self._writer: protobuf.StreamWriter | None = None  # of a stream that has not told its end
         self._held: list[bytes] = []  # a whole answer that comes in pieces
         self._status = 200
         self._lines = b""
-
-    @property
-    def scheme(self) -> bytes:
-        return self._client.scheme
-
-    def address_of(self, head: RequestHead) -> str:
-        return self._client.address_of(head)
 
     def answer(self, status: int, headers: bytes, body: bytes) -> None:
         """A whole answer or refusal, written anew."""
@@ -70,9 +63,6 @@ class ProtobufAnswer:
             self.answer(self._status, self._lines, b"".join(self._held))
         else:
             self._client.finish()
-
-    def abort(self) -> None:
-        self._client.abort()
 
     def _written(self, event: Event) -> bytes:
         writer = self._writer

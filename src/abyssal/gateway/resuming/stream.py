@@ -128,6 +128,7 @@ class ResumableStream:
         """Stand between `outer`, which came on `client`, and the call that answers it: its exchange."""
         inner = Exchange(outer.id, self, outer.head)
         inner.body, inner.started_at, inner.scope = outer.body, outer.started_at, outer.scope
+        inner.forms = outer.forms
         self._exchange = inner
         self._reader = Reader(outer, client, self)
         return inner

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
+from tests.compiled import compiled
 
 from abyssal.wire.protobuf import SCHEMA, read_message, schema
 from abyssal.wire.protobuf.fields import EXTRA, Field, Kind, Message, Names
@@ -33,16 +31,8 @@ TYPES = {
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The module that `protoc` makes of the schema."""
-    folder = tmp_path_factory.mktemp("generated")
-    command = [sys.executable, "-W", "ignore", "-m", "grpc_tools.protoc", f"-I{SCHEMA.parent}"]
-    subprocess.run([*command, f"--python_out={folder}", SCHEMA.name], check=True)
-    spec = importlib.util.spec_from_file_location("abyssal_v1_pb2", folder / "abyssal_v1_pb2.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """What `protoc` makes of the schema."""
+    return compiled(SCHEMA, tmp_path_factory.mktemp("generated"))
 
 
 def test_every_message_and_enum_has_a_table(generated: Any) -> None:
