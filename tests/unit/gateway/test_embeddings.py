@@ -250,10 +250,10 @@ def test_the_model_list_holds(stage: Stage) -> None:
     assert ask(stage).answer().error["code"] == "model_not_allowed"
 
 
-def test_what_is_malformed_and_what_is_compressed(stage: Stage) -> None:
+def test_what_is_malformed_and_a_coding_that_is_not_known(stage: Stage) -> None:
     answer = ask(stage, b'{"model":"m","input":[]}').answer()
     assert (answer.status, answer.error["param"]) == (400, "input")
-    body = chat(b"{}", b"content-encoding: gzip\r\n", b"POST /v1/embeddings HTTP/1.1\r\n")
+    body = chat(b"{}", b"content-encoding: br\r\n", b"POST /v1/embeddings HTTP/1.1\r\n")
     assert stage.client().send(body).answer().status == 415
     assert stage.client().send(get("/v1/embeddings")).answer().status == 405
 

@@ -31,6 +31,8 @@ _PROTOBUF = {
     b"/beta/completions": "completions",
     b"/v1/text/generate": "completions",
     b"/v1/text/completion": "completions",
+    b"/v1/embeddings": "embeddings",
+    b"/embeddings": "embeddings",
 }
 """The routes whose bodies have messages, and of which format of `wire.protobuf` they are."""
 

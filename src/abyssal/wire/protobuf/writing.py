@@ -190,7 +190,7 @@ def _packed_writer(field: Field, empty: bool) -> Writer:
         if type(value) is not list or not (value or empty):
             return None
         if doubles:
-            numbers = [_as_double(item) for item in items]
+            numbers = items if _all_doubles(items) else [_as_double(item) for item in items]
             if None in numbers:
                 return None
             content = struct.pack(f"<{len(numbers)}d", *numbers)
@@ -221,6 +221,10 @@ def _map_writer(field: Field, empty: bool) -> Writer:
         return b"".join(out)
 
     return write
+
+
+def _all_doubles(items: list[Any]) -> bool:
+    return set(map(type, items)) == {float} and all(map(isfinite, items))
 
 
 def _as_double(value: Any) -> float | None:

@@ -200,6 +200,14 @@ def test_one_that_is_compressed_already_passes(stage: Stage) -> None:
     assert (answer.header("content-encoding"), answer.body) == ("deflate", body)
 
 
+def test_a_part_of_a_file_is_not(stage: Stage) -> None:
+    headers = accepting(b"gzip", b"Range: bytes=0-1999\r\n")
+    client = stage.client().send(get("/v1/platform/files", headers=headers))
+    stage.server.last.answer(LONG, status=206, headers=b"content-range: bytes 0-1999/5000\r\n")
+    answer = client.answer()
+    assert (answer.status, answer.header("content-encoding"), answer.body) == (206, None, LONG)
+
+
 def test_dialects_and_what_the_worker_knows_itself_are(stage: Stage) -> None:
     line = b"POST /v1/completions HTTP/1.1\r\n"
     client = stage.client().send(chat(b'{"model":"m","prompt":"hi"}', headers=accepting(b"gzip"), line=line))

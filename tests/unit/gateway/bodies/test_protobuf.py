@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +19,7 @@ from tests.unit.wire.protobuf.test_round_trip import objects, without_nulls
 from abyssal.wire.protobuf import (
     CHAT,
     COMPLETIONS,
+    EMBEDDINGS,
     StreamReader,
     decode_answer,
     decode_error,
@@ -69,6 +72,28 @@ def test_text_completions(stage: Stage) -> None:
     stage.server.last.answer()
     body = json.loads(decode_answer(COMPLETIONS, client.answer().body))
     assert (body["object"], body["choices"][0]["text"]) == ("text_completion", "hihello")
+
+
+@pytest.mark.parametrize("path", [b"/v1/embeddings", b"/embeddings"])
+def test_embeddings(stage: Stage, path: bytes) -> None:
+    data = encode_request(EMBEDDINGS, b'{"model":"m","input":["a","b"],"encoding_format":"float"}')
+    client = stage.client().send(chat(data, headers=TYPE, line=b"POST %b HTTP/1.1\r\n" % path))
+    assert stage.server.last.request.json()["input"] == ["a", "b"]
+    vectors = [{"object": "embedding", "index": at, "embedding": [0.1, -0.25, at]} for at in range(2)]
+    body = {"object": "list", "data": vectors, "model": "m", "usage": {"prompt_tokens": 2, "total_tokens": 2}}
+    stage.server.last.answer(json.dumps(body).encode())
+    assert json.loads(decode_answer(EMBEDDINGS, client.answer().body)) == body
+
+
+def test_embeddings_as_base64(stage: Stage) -> None:
+    asked = {"model": "m", "input": [[1, 2], [3]], "encoding_format": "base64"}
+    data = encode_request(EMBEDDINGS, json.dumps(asked).encode())
+    client = stage.client().send(chat(data, headers=TYPE, line=b"POST /v1/embeddings HTTP/1.1\r\n"))
+    assert stage.server.last.request.json()["input"] == [[1, 2], [3]]
+    body = {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}], "model": "m"}
+    stage.server.last.answer(json.dumps(body).encode())
+    answer = json.loads(decode_answer(EMBEDDINGS, client.answer().body))
+    assert answer["data"][0]["embedding"] == base64.b64encode(struct.pack("<f", 0.5)).decode()
 
 
 def stream(
