@@ -30,6 +30,10 @@ class AsyncCaller:
         self.sleep = sleep
         self._closed = False
 
+    def with_core(self, core: ClientCore) -> AsyncCaller:
+        """Another one over the same transport."""
+        return AsyncCaller(core, self._transport, self.sleep)
+
     async def send(self, call: Call) -> Answer:
         """The good answer to `call`. Raises what the last attempt came to."""
         return call.in_json(await self.attempt(call, self._transport.send))

@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # loaded when they are used
     from abyssal.client.async_session import AsyncSession
     from abyssal.client.async_sockets import AsyncSockets, AsyncSocketStream
     from abyssal.client.async_text import AsyncEmbeddings, AsyncText, AsyncTextCompletions
+    from abyssal.client.conversation_params import ConversationParams
     from abyssal.client.sockets.params import SocketParams
     from abyssal.client.tools.steps import ToolRun
 
@@ -89,10 +90,30 @@ class AsyncDeepSeekClient:
         self._pool_size = checked_pool_size(pool_size, os.cpu_count())
         if transport is None:
             transport = _transport_to(base, self._pool_size)
-        self._caller = AsyncCaller(core, transport, _sleep)
-        self.chat = AsyncChat(self._caller)
-        self.models = AsyncModels(self._caller)
+        self._set_up(AsyncCaller(core, transport, _sleep))
+
+    def _set_up(self, caller: AsyncCaller) -> None:
+        self._caller = caller
+        self.chat = AsyncChat(caller)
+        self.models = AsyncModels(caller)
         self._open_sockets: AsyncSockets | None = None
+
+    def with_options(
+        self,
+        *,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        wire_format: WireFormat | None = None,
+    ) -> Self:
+        """The same client with other settings; what is left out stays. It has the same connections.
+
+        Closing either closes them for both. Raises ConfigurationError for what is unusable.
+        """
+        twin = object.__new__(type(self))
+        twin._pool_size = self._pool_size
+        core = self._caller.core.with_options(timeout, max_retries, wire_format)
+        twin._set_up(self._caller.with_core(core))
+        return twin
 
     @cached_property
     def completions(self) -> AsyncTextCompletions:
@@ -157,17 +178,33 @@ class AsyncDeepSeekClient:
         model: str,
         system_prompt: str | None = None,
         max_turns: int | None = None,
+        server: bool = False,
         **options: Unpack[ChatOptions],
     ) -> AsyncSession:
-        """A conversation that the client keeps; `options` (`temperature=`, ...) go with each message.
+        """A conversation; `options` (`temperature=`, ...) go with each message. Sends nothing.
 
-        With `max_turns` only that many of the last turns are kept and sent along; the prompt always is.
-        Raises ConfigurationError or TypeError for arguments that cannot be used; sends nothing.
+        The client keeps the turns and sends them along; with `max_turns` only that many of the last ones, and
+        the prompt always. With `server=True` the service keeps them, in a conversation that the first message
+        begins, and with `conversation_id=` in that one: then only the new message is sent.
+        Raises ConfigurationError or TypeError for arguments that cannot be used.
         """
         from abyssal.client.async_session import AsyncSession
-        from abyssal.client.history import History
+        from abyssal.client.history import History, check_server_side
 
-        return AsyncSession(self.chat.completions, model, History(system_prompt, max_turns), options)
+        conversation_id = options.pop("conversation_id", None)
+        elsewhere = check_server_side(conversation_id, system_prompt, max_turns, server=server)
+        begin = None
+        if elsewhere:
+            begun: ConversationParams = {"system_prompt": system_prompt, "user_id": options.get("user_id")}
+            begin = partial(self.conversations.create, **begun)
+        return AsyncSession(
+            self.chat.completions,
+            model,
+            History(system_prompt, max_turns, kept_elsewhere=elsewhere),
+            options,
+            conversation_id=conversation_id,
+            begin=begin,
+        )
 
     async def stream(self, prompt: str | None = None, **params: Unpack[SocketParams]) -> AsyncSocketStream:
         """The answer to `prompt`, or to `messages=`, over WebSocket: an iterator of its pieces as they come.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from types import TracebackType
 from typing import Literal, Self, Unpack, overload
@@ -14,6 +14,7 @@ from abyssal.client.async_stream import AsyncChatStream
 from abyssal.client.history import History, Piece, Reply, Said, check_options, piece_of
 from abyssal.client.params import ChatOptions
 from abyssal.wire.chat import ChatCompletion
+from abyssal.wire.conversations import Conversation
 from abyssal.wire.errors import ConfigurationError, StreamInterruptedError
 
 
@@ -21,16 +22,30 @@ class AsyncSession:
     """One conversation with one model. Calls at once are put in order, whichever task they come from."""
 
     def __init__(
-        self, completions: AsyncCompletions, model: str, history: History, options: ChatOptions
+        self,
+        completions: AsyncCompletions,
+        model: str,
+        history: History,
+        options: ChatOptions,
+        *,
+        conversation_id: str | None = None,
+        begin: Callable[[], Awaitable[Conversation]] | None = None,
     ) -> None:
         check_options(options)
         self._completions = completions
         self._model = model
         self._history = history
         self._options = options
+        self._conversation_id = conversation_id
+        self._begin = begin  # a conversation that the service keeps; None if the client keeps it
         self._lock = asyncio.Lock()
         # The task that has a stream open; weakly, as a task keeps its result, and that may be the stream.
         self._streaming_in: weakref.ref[asyncio.Task[object]] | None = None
+
+    @property
+    def conversation_id(self) -> str | None:
+        """Where the service keeps the turns, once there is one: its name for the conversation."""
+        return self._conversation_id
 
     @property
     def messages(self) -> list[dict[str, object]]:
@@ -70,16 +85,29 @@ class AsyncSession:
         return await self._open(text, asked) if stream else await self._ask(text, asked)
 
     def reset(self) -> None:
-        """Forgets all turns; the system prompt stays. A reply that is still to come is not remembered."""
+        """Forgets all turns; the system prompt stays. A reply that is still to come is not remembered.
+
+        Where the service keeps them, the next message begins another conversation.
+        """
         self._history.reset()
+        self._conversation_id = None
 
     def fork(self) -> AsyncSession:
-        """Another session that remembers the same and goes its own way."""
+        """Another session that remembers the same and goes its own way.
+
+        Raises ConfigurationError where the service keeps the turns: it keeps them once.
+        """
+        if self._begin is not None:
+            raise ConfigurationError(
+                "A conversation that the service keeps cannot be forked; begin another with its messages: "
+                "client.conversations.create(messages=...)."
+            )
         return AsyncSession(self._completions, self._model, self._history.fork(), self._options)
 
     async def _ask(self, text: Said, options: ChatOptions) -> Reply:
         async with self._lock:
             draft = self._history.draft(text)
+            options = await self._in_conversation(options)
             completion = await self._completions.create(model=self._model, messages=draft.messages, **options)
             return self._history.remember(draft, completion)
 
@@ -88,6 +116,7 @@ class AsyncSession:
         try:
             draft = self._history.draft(text)
             messages = draft.messages
+            options = await self._in_conversation(options)
             chunks = await self._completions.create(
                 model=self._model, messages=messages, stream=True, **options
             )
@@ -97,6 +126,14 @@ class AsyncSession:
         task = asyncio.current_task()
         self._streaming_in = None if task is None else weakref.ref(task)
         return AsyncSessionStream(chunks, partial(self._history.remember, draft), self._unlock)
+
+    async def _in_conversation(self, options: ChatOptions) -> ChatOptions:
+        """`options` of a call in the conversation, which is begun if it was not."""
+        if self._begin is None:
+            return options
+        if self._conversation_id is None:
+            self._conversation_id = (await self._begin()).id
+        return {**options, "conversation_id": self._conversation_id}
 
     def _unlock(self) -> None:
         self._streaming_in = None

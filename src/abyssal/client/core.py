@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -159,16 +160,12 @@ class ClientCore:
         clock: Clock,
         dice: Callable[[], float],
     ) -> None:
-        if isinstance(max_retries, bool) or max_retries < 0:
-            raise ConfigurationError(f"max_retries={max_retries!r} must be 0 or more.")
-        if wire_format not in ("json", "protobuf"):
-            raise ConfigurationError(f'wire_format={wire_format!r} is none: there are "json" and "protobuf".')
-        self._protobuf = wire_format == "protobuf"
+        self.policy = _policy(max_retries)
+        self._protobuf = _is_protobuf(wire_format)
         self.base = base
         self.secret = credential.secret
         self.prover = None if credential.standing else credential
         self.timeout = as_timeout(timeout, _UNLIMITED)
-        self.policy = RetryPolicy(max_retries=max_retries)
         self.budget = RetryBudget()
         self.clock = clock
         self.dice = dice
@@ -178,6 +175,19 @@ class ClientCore:
             "accept": "application/json",
         }
         self._endpoints: dict[tuple[Route, bool], Endpoint] = {}
+
+    def with_options(
+        self, timeout: Timeout | float | None, max_retries: int | None, wire_format: WireFormat | None
+    ) -> ClientCore:
+        """A copy with other settings; None leaves one as it is. The retry budget is shared."""
+        twin = copy.copy(self)
+        twin.timeout = as_timeout(timeout, self.timeout)
+        if max_retries is not None:
+            twin.policy = _policy(max_retries)
+        if wire_format is not None:
+            twin._protobuf = _is_protobuf(wire_format)
+        twin._endpoints = {}
+        return twin
 
     def chat(self, params: ChatParams, *, stream: bool) -> Call:
         """A chat completion. Raises TypeError or ConfigurationError for arguments that cannot be sent."""
@@ -309,3 +319,15 @@ class ClientCore:
             endpoint = endpoint.with_headers(extra_headers)
         limits = self.timeout if timeout is None else as_timeout(timeout, self.timeout)
         return Call(self, endpoint, body, limits, streamed=streamed, once=once, codec=codec)
+
+
+def _policy(max_retries: int) -> RetryPolicy:
+    if isinstance(max_retries, bool) or max_retries < 0:
+        raise ConfigurationError(f"max_retries={max_retries!r} must be 0 or more.")
+    return RetryPolicy(max_retries=max_retries)
+
+
+def _is_protobuf(wire_format: str) -> bool:
+    if wire_format not in ("json", "protobuf"):
+        raise ConfigurationError(f'wire_format={wire_format!r} is none: there are "json" and "protobuf".')
+    return wire_format == "protobuf"

@@ -1,4 +1,4 @@
-"""A conversation that the client keeps: which messages go with the next one, and what is remembered. No I/O.
+"""A conversation: which messages go with the next one, and what is remembered. No I/O.
 
 Rules:
  1. A turn is what the user said and what the model answered. It is remembered when the answer is whole, both
@@ -6,6 +6,7 @@ Rules:
  2. At most `max_turns` turns are kept, the oldest go first, whole. The system prompt always stays.
  3. What the model thought (`reasoning_content`) is not sent back: without tools no service reads it again.
  4. An answer to a call that began before a `reset` is not remembered.
+ 5. Where the service keeps the turns, only the new message goes; here is remembered what was said here.
 """
 
 from __future__ import annotations
@@ -57,15 +58,18 @@ class Draft(NamedTuple):
 class History:
     """The turns. Each method takes effect at once, also while another thread is in one."""
 
-    __slots__ = ("_generation", "_max_turns", "_system", "_turns")
+    __slots__ = ("_generation", "_kept_elsewhere", "_max_turns", "_system", "_turns")
 
-    def __init__(self, system_prompt: str | None, max_turns: int | None) -> None:
+    def __init__(
+        self, system_prompt: str | None, max_turns: int | None, *, kept_elsewhere: bool = False
+    ) -> None:
         if max_turns is not None and (isinstance(max_turns, bool) or max_turns < 0):
             raise ConfigurationError(f"max_turns={max_turns!r} must be 0 or more, or None to keep all turns.")
         self._system: list[Mapping[str, object]] = []
         if system_prompt:
             self._system = [{"role": "system", "content": system_prompt}]
         self._max_turns = max_turns
+        self._kept_elsewhere = kept_elsewhere
         self._turns: tuple[tuple[Mapping[str, object], Mapping[str, object]], ...] = ()
         self._generation = 0
 
@@ -81,7 +85,8 @@ class History:
         """The messages of the next request."""
         if not isinstance(said, str | Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"a message is text or a list of content parts, not {type(said).__name__}")
-        return Draft([*self._all(), {"role": "user", "content": said}], self._generation)
+        before = () if self._kept_elsewhere else self._all()
+        return Draft([*before, {"role": "user", "content": said}], self._generation)
 
     def remember(self, draft: Draft, completion: ChatCompletion) -> Reply:
         """The second half of `draft` has come. Raises OpenAICompatibilityError if it is none."""
@@ -124,8 +129,28 @@ def piece_of(chunk: ChatCompletionChunk) -> Piece | None:
     return None
 
 
+def check_server_side(
+    conversation_id: str | None, system_prompt: str | None, max_turns: int | None, *, server: bool
+) -> bool:
+    """Whether the service keeps the turns. Raises TypeError for arguments that do not go together."""
+    if conversation_id is not None and system_prompt is not None:
+        raise TypeError(
+            "a conversation that was begun has its system prompt already; leave out system_prompt, or leave "
+            "out conversation_id and pass server=True to begin another"
+        )
+    if not server and conversation_id is None:
+        return False
+    if max_turns is not None:
+        raise TypeError(
+            "max_turns is of sessions that the client keeps; the service has context_window= and ttl"
+        )
+    return True
+
+
 def check_options(options: Mapping[str, object]) -> None:
     """Raises TypeError for arguments of a call that a session cannot take."""
+    if options.get("conversation_id") is not None:
+        raise TypeError("a session is in one conversation; pass conversation_id to create_session()")
     for name in _NOT_IN_SESSIONS:
         if name in options:
             raise TypeError(

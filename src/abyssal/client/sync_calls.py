@@ -28,6 +28,10 @@ class Caller:
         self.sleep = sleep
         self._closed = False
 
+    def with_core(self, core: ClientCore) -> Caller:
+        """Another one over the same transport."""
+        return Caller(core, self._transport, self.sleep)
+
     def send(self, call: Call) -> Answer:
         """The good answer to `call`. Raises what the last attempt came to."""
         return call.in_json(self.attempt(call, self._transport.send))

@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
@@ -30,6 +30,7 @@ from abyssal.clock import Clock, SystemClock
 from abyssal.wire.errors import ConfigurationError
 
 if TYPE_CHECKING:  # loaded when they are used
+    from abyssal.client.conversation_params import ConversationParams
     from abyssal.client.sockets.params import SocketParams
     from abyssal.client.sync_conversations import Conversations
     from abyssal.client.sync_files import Files
@@ -88,10 +89,30 @@ class DeepSeekClient:
         self._pool_size = checked_pool_size(pool_size, os.cpu_count())
         if transport is None:
             transport = _transport_to(base, self._pool_size)
-        self._caller = Caller(core, transport, _sleep)
-        self.chat = Chat(self._caller)
-        self.models = Models(self._caller)
+        self._set_up(Caller(core, transport, _sleep))
+
+    def _set_up(self, caller: Caller) -> None:
+        self._caller = caller
+        self.chat = Chat(caller)
+        self.models = Models(caller)
         self._open_sockets: Sockets | None = None
+
+    def with_options(
+        self,
+        *,
+        timeout: Timeout | float | None = None,
+        max_retries: int | None = None,
+        wire_format: WireFormat | None = None,
+    ) -> Self:
+        """The same client with other settings; what is left out stays. It has the same connections.
+
+        Closing either closes them for both. Raises ConfigurationError for what is unusable.
+        """
+        twin = object.__new__(type(self))
+        twin._pool_size = self._pool_size
+        core = self._caller.core.with_options(timeout, max_retries, wire_format)
+        twin._set_up(self._caller.with_core(core))
+        return twin
 
     @cached_property
     def completions(self) -> TextCompletions:
@@ -156,17 +177,33 @@ class DeepSeekClient:
         model: str,
         system_prompt: str | None = None,
         max_turns: int | None = None,
+        server: bool = False,
         **options: Unpack[ChatOptions],
     ) -> Session:
-        """A conversation that the client keeps; `options` (`temperature=`, ...) go with each message.
+        """A conversation; `options` (`temperature=`, ...) go with each message. Sends nothing.
 
-        With `max_turns` only that many of the last turns are kept and sent along; the prompt always is.
-        Raises ConfigurationError or TypeError for arguments that cannot be used; sends nothing.
+        The client keeps the turns and sends them along; with `max_turns` only that many of the last ones, and
+        the prompt always. With `server=True` the service keeps them, in a conversation that the first message
+        begins, and with `conversation_id=` in that one: then only the new message is sent.
+        Raises ConfigurationError or TypeError for arguments that cannot be used.
         """
-        from abyssal.client.history import History
+        from abyssal.client.history import History, check_server_side
         from abyssal.client.sync_session import Session
 
-        return Session(self.chat.completions, model, History(system_prompt, max_turns), options)
+        conversation_id = options.pop("conversation_id", None)
+        elsewhere = check_server_side(conversation_id, system_prompt, max_turns, server=server)
+        begin = None
+        if elsewhere:
+            begun: ConversationParams = {"system_prompt": system_prompt, "user_id": options.get("user_id")}
+            begin = partial(self.conversations.create, **begun)
+        return Session(
+            self.chat.completions,
+            model,
+            History(system_prompt, max_turns, kept_elsewhere=elsewhere),
+            options,
+            conversation_id=conversation_id,
+            begin=begin,
+        )
 
     def stream(self, prompt: str | None = None, **params: Unpack[SocketParams]) -> SocketStream:
         """The answer to `prompt`, or to `messages=`, over WebSocket: an iterator of its pieces as they come.

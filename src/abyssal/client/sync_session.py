@@ -13,20 +13,37 @@ from abyssal.client.params import ChatOptions
 from abyssal.client.sync_chat import Completions
 from abyssal.client.sync_stream import ChatStream
 from abyssal.wire.chat import ChatCompletion
+from abyssal.wire.conversations import Conversation
 from abyssal.wire.errors import ConfigurationError, StreamInterruptedError
 
 
 class Session:
     """One conversation with one model. Calls at once are put in order, whichever thread they come from."""
 
-    def __init__(self, completions: Completions, model: str, history: History, options: ChatOptions) -> None:
+    def __init__(
+        self,
+        completions: Completions,
+        model: str,
+        history: History,
+        options: ChatOptions,
+        *,
+        conversation_id: str | None = None,
+        begin: Callable[[], Conversation] | None = None,
+    ) -> None:
         check_options(options)
         self._completions = completions
         self._model = model
         self._history = history
         self._options = options
+        self._conversation_id = conversation_id
+        self._begin = begin  # a conversation that the service keeps; None if the client keeps it
         self._lock = threading.Lock()
         self._streaming_in: int | None = None  # the thread that has a stream open
+
+    @property
+    def conversation_id(self) -> str | None:
+        """Where the service keeps the turns, once there is one: its name for the conversation."""
+        return self._conversation_id
 
     @property
     def messages(self) -> list[dict[str, object]]:
@@ -66,16 +83,29 @@ class Session:
         return self._open(text, asked) if stream else self._ask(text, asked)
 
     def reset(self) -> None:
-        """Forgets all turns; the system prompt stays. A reply that is still to come is not remembered."""
+        """Forgets all turns; the system prompt stays. A reply that is still to come is not remembered.
+
+        Where the service keeps them, the next message begins another conversation.
+        """
         self._history.reset()
+        self._conversation_id = None
 
     def fork(self) -> Session:
-        """Another session that remembers the same and goes its own way."""
+        """Another session that remembers the same and goes its own way.
+
+        Raises ConfigurationError where the service keeps the turns: it keeps them once.
+        """
+        if self._begin is not None:
+            raise ConfigurationError(
+                "A conversation that the service keeps cannot be forked; begin another with its messages: "
+                "client.conversations.create(messages=...)."
+            )
         return Session(self._completions, self._model, self._history.fork(), self._options)
 
     def _ask(self, text: Said, options: ChatOptions) -> Reply:
         with self._lock:
             draft = self._history.draft(text)
+            options = self._in_conversation(options)
             completion = self._completions.create(model=self._model, messages=draft.messages, **options)
             return self._history.remember(draft, completion)
 
@@ -84,12 +114,21 @@ class Session:
         try:
             draft = self._history.draft(text)
             messages = draft.messages
+            options = self._in_conversation(options)
             chunks = self._completions.create(model=self._model, messages=messages, stream=True, **options)
         except BaseException:
             self._lock.release()
             raise
         self._streaming_in = threading.get_ident()
         return SessionStream(chunks, partial(self._history.remember, draft), self._unlock)
+
+    def _in_conversation(self, options: ChatOptions) -> ChatOptions:
+        """`options` of a call in the conversation, which is begun if it was not."""
+        if self._begin is None:
+            return options
+        if self._conversation_id is None:
+            self._conversation_id = self._begin().id
+        return {**options, "conversation_id": self._conversation_id}
 
     def _unlock(self) -> None:
         self._streaming_in = None
