@@ -140,6 +140,15 @@ def test_head_is_get_without_a_body(asked: Asked, operation: Operation) -> None:
         assert head.header("content-length") == whole.header("content-length")
 
 
+@each(*(item for item in OPERATIONS if item.path.startswith(("/docs", "/openapi"))))
+def test_what_is_known_already_is_not_sent_again(asked: Asked, operation: Operation) -> None:
+    known = {"If-None-Match": asked.ask(operation).header("etag") or ""}
+    answer = asked.ask(operation, headers=known)
+    check(operation, answer, 304)
+    assert answer.header("etag") == known["If-None-Match"]
+    assert answer.header("transfer-encoding") is None
+
+
 @each(*OPERATIONS)
 def test_beyond_it_there_is_nothing(asked: Asked, operation: Operation) -> None:
     answer = asked.ask(operation, beyond="/beyond/it")

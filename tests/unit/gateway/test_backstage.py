@@ -49,6 +49,19 @@ def test_a_body_is_passed_on(stage: Stage) -> None:
     assert (request.method, request.body, request.header("content-type")) == ("PUT", b"hello", "text/plain")
 
 
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_never_has_a_body_ends_with_its_head(stage: Stage, status: bytes, method: str) -> None:
+    client, server = asked(stage, method=method)
+    server.say(b'HTTP/1.1 %b\r\nETag: "a"\r\n\r\n' % status)
+    client.send(get("/healthz"))
+    head, rest = client.bytes.split(b"\r\n\r\n", 1)
+    assert head.startswith(b"HTTP/1.1 " + status)
+    assert b"transfer-encoding" not in head
+    assert b"content-length" not in head
+    assert rest.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 def test_head_gets_no_body(stage: Stage) -> None:
     client, server = asked(stage, method="HEAD")
     page(server)

@@ -10,6 +10,7 @@ from abyssal.gateway.front.local import Readiness
 
 _HTML = "text/html; charset=utf-8"
 _TEXT = "text/plain; charset=utf-8"
+_KNOWN = Answer("The client has it: `If-None-Match` names its `ETag`.", status=304)
 
 
 def _page(name: str, path: str, summary: str, *answers: Answer, **more: Any) -> Operation:
@@ -39,6 +40,7 @@ SERVICE: tuple[Operation, ...] = (
         "/",
         "What runs here",
         Answer("A page.", (Body(_HTML),)),
+        _KNOWN,
         python='urlopen(base + "/").read()',
     ),
     _page(
@@ -46,6 +48,7 @@ SERVICE: tuple[Operation, ...] = (
         "/openapi.json",
         "This contract",
         Answer("OpenAPI 3.1.", (Body(JSON, dict[str, Any]),)),
+        _KNOWN,
     ),
     _page(
         "showSchema",
@@ -59,6 +62,7 @@ SERVICE: tuple[Operation, ...] = (
         "/docs",
         "Documentation",
         Answer("A page.", (Body(_HTML),)),
+        _KNOWN,
         python='urlopen(base + "/docs").read()',
     ),
     _page(
@@ -66,6 +70,7 @@ SERVICE: tuple[Operation, ...] = (
         "/docs/{page}",
         "Documentation of a family",
         Answer("A page.", (Body(_HTML),)),
+        _KNOWN,
         parameters=(Parameter("page", "path", "A family's name, in lower case.", required=True),),
         errors=(404,),
         curl='curl -sS "$BASE/docs/chat"',
@@ -79,6 +84,7 @@ SERVICE: tuple[Operation, ...] = (
             "The file.",
             (Body("text/css; charset=utf-8"), Body("text/javascript; charset=utf-8"), Body("image/svg+xml")),
         ),
+        _KNOWN,
         parameters=(Parameter("file", "path", "Its name.", required=True),),
         errors=(404,),
         curl='curl -sS "$BASE/docs/static/docs.css"',

@@ -30,6 +30,7 @@ from abyssal.wire.errors import ApiError, RequestTimeoutError, UnavailableError
 READ_AHEAD = 64 * 1024
 _LINGER = 2.0  # seconds in which a refused client may read its answer before the connection is cut
 _LINGER_BYTES = 1024 * 1024  # that it may still send meanwhile
+_WITHOUT_BODY = frozenset((204, 304))  # they end with their head (RFC 9112 §6.3)
 
 
 class FrontLimits:
@@ -293,6 +294,10 @@ class HttpConnection(asyncio.Protocol):
         self._done()
 
     def begin(self, status: int, headers: bytes, length: int | None) -> None:
+        if status in _WITHOUT_BODY:
+            self._chunked, self._head_only = False, True
+            self._transport.write(b"".join([*self._head(status, headers), b"\r\n"]))
+            return
         self._chunked = length is None and not self._answer_10
         if length is None and not self._chunked:
             self._keep_alive = False  # HTTP/1.0: the connection's end is the body's end
