@@ -10,9 +10,12 @@ import msgspec
 import pytest
 from sqlalchemy import select
 from tests.unit.platform.conversations.talk import OURS, OURS_TOO, SPARE, THEIRS, Talk, turn
-from tests.unit.platform.identity.tenants import THEIR_PROJECT, World, populate
+from tests.unit.platform.identity.tenants import MAIN, THEIR_PROJECT, World, populate
 
 from abyssal.platform.conversations.ageing import forget_expired
+from abyssal.platform.conversations.calls import LEASE, renew
+from abyssal.platform.conversations.ordering import Holder, Place
+from abyssal.stores.conversation_inquiries import Opened
 from abyssal.stores.sql.database import open_database
 from abyssal.stores.sql.schema import conversations, turns
 from abyssal.wire.errors import ConflictError, NotFoundError
@@ -219,3 +222,97 @@ def test_the_scope_is_asked_for(talk: Talk) -> None:
     refused = talk.ask(OURS, "POST", body={}, scopes="admin")
     assert (refused.status, refused.code) == (403, "scope_missing")
     assert talk.ask("key_ffff", "GET").status == 401
+
+
+# Two calls at once
+
+
+def test_the_second_call_waits_and_sees_what_the_first_said(talk: Talk) -> None:
+    async def story() -> None:
+        await talk.open(mine, "c1")
+        second = asyncio.get_running_loop().create_task(talk.open(mine, "c2"))
+        await asyncio.sleep(0)
+        with pytest.raises(ConflictError) as busy:
+            await talk.open(mine, "c3", wait=False)
+        assert busy.value.code == "conversation_busy"
+        assert not second.done()
+        await talk.append(mine, "c1", *turn("first"))
+        opened = await second
+        assert [msgspec.json.decode(each) for each in opened.turns] == [turn("first")]
+        await talk.release(mine, "c2")
+        await talk.open(mine, "c4", wait=False)
+
+    mine = talk.begin()
+    asyncio.run(story())
+
+
+def test_it_waits_no_longer_than_it_may(world: World) -> None:
+    async def story() -> None:
+        await talk.open(mine, "c1")
+        with pytest.raises(ConflictError):
+            await talk.open(mine, "c2")
+        await talk.release(mine, "c1")
+        await talk.open(mine, "c3")
+
+    talk = Talk(world, wait=0.01)
+    mine = talk.begin()
+    asyncio.run(story())
+
+
+def test_two_nodes_take_turns_by_the_database(world: World) -> None:
+    async def story() -> None:
+        await one.open(mine, "c1", writer="n1")
+        with pytest.raises(ConflictError):
+            await other.open(mine, "c2", writer="n2", wait=False)
+        second = asyncio.get_running_loop().create_task(other.open(mine, "c3", writer="n2"))
+        await asyncio.sleep(0.01)
+        assert not second.done()
+        await one.append(mine, "c1", *turn("first"), writer="n1")
+        opened = await second
+        assert len(opened.turns) == 1
+        await other.append(mine, "c3", *turn("second"), writer="n2")
+
+    one, other = Talk(world), Talk(world)
+    mine = one.begin()
+    asyncio.run(story())
+    assert one.ask(OURS, "GET", "/" + mine).json["turn_count"] == 2
+
+
+def test_a_dead_node_s_lease_runs_out_and_what_it_says_later_is_not_kept(world: World) -> None:
+    async def story() -> None:
+        await one.open(mine, "c1", writer="n1")
+        world.clock.advance(LEASE - 0.1)
+        renew(world.engine, one.plane.ordering.holding(), now_ns=world.now_ns)
+        world.clock.advance(LEASE - 0.1)
+        with pytest.raises(ConflictError):
+            await other.open(mine, "c2", writer="n2", wait=False)
+        world.clock.advance(0.1)  # nobody renews it any more
+        await other.open(mine, "c2", writer="n2", wait=False)
+        with pytest.raises(ConflictError) as lost:
+            await one.append(mine, "c1", *turn("too late"), writer="n1")
+        assert lost.value.code == "conversation_lost"
+        renew(world.engine, [(Place(MAIN, mine), Holder("n1", "c1"))], now_ns=world.now_ns)
+        await one.release(mine, "c1", writer="n1")  # neither takes anything from who has it now
+        await other.append(mine, "c2", *turn("in time"), writer="n2")
+
+    one, other = Talk(world), Talk(world)
+    mine = one.begin()
+    asyncio.run(story())
+    (kept,) = one.ask(OURS, "GET", "/" + mine).json["turns"]["data"]
+    assert kept["messages"] == turn("in time")
+
+
+def test_only_what_is_wanted_is_read(talk: Talk) -> None:
+    mine = talk.begin()
+    talk.say(mine, *"abcd", tokens=10)
+
+    async def opened(tokens: int) -> Opened:
+        try:
+            return await talk.open(mine, tokens=tokens)
+        finally:
+            await talk.release(mine)
+
+    for tokens, count in ((40, 4), (39, 3), (10, 1), (9, 0)):
+        found = asyncio.run(opened(tokens))
+        assert [msgspec.json.decode(each) for each in found.turns] == [*map(turn, "abcd")][4 - count :]
+        assert found.whole is (count == 4)

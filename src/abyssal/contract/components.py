@@ -66,7 +66,7 @@ class Components:
             del properties[name]
         required = [*schema.get("required", ()), *ALWAYS.get(origin, ())]
         for name, field in properties.items():
-            if field == {"default": None} and origin in LOOSE and name in chat:
+            if field in ({"default": None}, {}) and origin in LOOSE and name in chat:
                 field.update(_or_null(copy.deepcopy(chat[name])))
             if origin.__module__ == drafts.__name__ and name in NAMES:
                 _enumerate(field, NAMES[name])

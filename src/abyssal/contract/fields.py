@@ -46,6 +46,9 @@ _CHAT = {
     "functions": "The older form of `tools`.",
     "function_call": "The older form of `tool_choice`.",
     "parallel_tool_calls": "Whether one answer may ask for several functions.",
+    "language": "A BCP 47 tag such as `zh-CN`: the language of the answer.",
+    "context_window": "Tokens that the model may see; older turns are cut whole.",
+    "conversation_id": "The conversation to go on with: `messages` has only what is new.",
     **_SAMPLING,
     **_WHOSE,
 }
@@ -57,9 +60,6 @@ _COMPLETION = {
     "echo": "Repeat the prompt before the answer.",
     "logprobs": "Give log probabilities, and how many rivals of each token.",
     "best_of": "Not served: leave it out, or say 1.",
-    "language": "A BCP 47 tag such as `zh-CN`: the language of the answer.",
-    "context_window": "Tokens of history that the model may see.",
-    "conversation_id": "The conversation to go on with.",
 }
 
 _PROMPT = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -17,7 +17,9 @@ from abyssal.gateway.auth.build import build_authentication, choose_nonces
 from abyssal.gateway.auth.directory import Directory
 from abyssal.gateway.auth.nonce_node import NodeNonces
 from abyssal.gateway.bodies.layer import Bodies
+from abyssal.gateway.compose.conversations import Conversations
 from abyssal.gateway.compose.files import Files
+from abyssal.gateway.compose.in_order import InOrder
 from abyssal.gateway.dialects.dialect import Dialect
 from abyssal.gateway.exchange import Exchange
 from abyssal.gateway.front.connection import FrontLimits
@@ -41,6 +43,7 @@ from abyssal.gateway.pipeline import Pipeline
 from abyssal.gateway.recall.nothing import RemembersNothing
 from abyssal.gateway.relay.backstage import Backstage
 from abyssal.gateway.relay.call import RelayContext
+from abyssal.gateway.relay.heads import error_lines
 from abyssal.gateway.relay.siblings import Siblings, socket_of
 from abyssal.gateway.repairs.mending import Mend
 from abyssal.gateway.repairs.reasoning_memory import ReasoningMemory
@@ -59,7 +62,7 @@ from abyssal.wire.errors import ApiError, UnavailableError
 class Gateway:
     """One worker's data plane: construct, serve on sockets, `drain`, `close`.
 
-    `tell` sends a message to the control process.
+    `tell` sends a message to the control process, `room` waits until more can be sent.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Gateway:
         loop: asyncio.AbstractEventLoop,
         tell: Callable[[FromWorker], None],
         clock: Clock,
+        room: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         config = setup.config
         self._clock = clock
@@ -83,7 +87,7 @@ class Gateway:
         ledger = Ledger(self.journal, clock, loop.time)
         self.directory = Directory()
         self._shared_nonces = NodeNonces(lambda number, nonce, until: tell(Claim(number, nonce, until)), loop)
-        self.inquiries = Inquiries(tell, loop)
+        self.inquiries = Inquiries(tell, loop, room)
         self.nonces = choose_nonces(config, Path(setup.nonces), self._shared_nonces, loop)
         self.caps = ConcurrencyCaps(
             total=config.limits.concurrency, per_key=config.limits.concurrency_per_key
@@ -97,7 +101,18 @@ class Gateway:
             bodies=self.bodies,
             permit=Rights(),
             admit=self.caps,
-            compose=Files(self.inquiries.ask, loop, takes_files=table.takes_files, most=config.files.in_chat),
+            compose=InOrder(
+                Conversations(
+                    self.inquiries.ask,
+                    loop,
+                    writer=setup.writer,
+                    context_of=table.context_of,
+                    wait=config.conversations.wait,
+                    error_lines=error_lines,
+                ),
+                Files(self.inquiries.ask, loop, takes_files=table.takes_files, most=config.files.in_chat),
+                loop,
+            ),
             recall=RemembersNothing(),
             route=table,
             mend=Mend(ReasoningMemory(loop.time)),

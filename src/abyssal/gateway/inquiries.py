@@ -1,14 +1,17 @@
-"""Questions to the control process, over the link. It knows no topic: bytes go, bytes or an error come."""
+"""Questions to the control process, over the link. It knows no topic: bytes go, bytes or an error come.
+
+Long ones go and come in pieces, each when the link has room: what else travels on it gets between.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import count
 
 import msgspec
 
-from abyssal.gateway.link import Ask, Told
+from abyssal.gateway.link import Ask, Assembly, Told, in_pieces
 from abyssal.wire.errors import ApiError, ErrorBody, UnavailableError, error_for_status
 
 _MOST_WAITING = 10_000
@@ -16,10 +19,21 @@ _error = msgspec.json.Decoder(ErrorBody)
 
 
 class Inquiries:
-    """See the module. `tell` sends a message; answers come back through `told`."""
+    """See the module. `tell` sends a message, `room` waits until the link has room for more.
 
-    def __init__(self, tell: Callable[[Ask], None], loop: asyncio.AbstractEventLoop) -> None:
+    Answers come back through `told`.
+    """
+
+    def __init__(
+        self,
+        tell: Callable[[Ask], None],
+        loop: asyncio.AbstractEventLoop,
+        room: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._tell = tell
+        self._room = room
+        self._coming = Assembly()
+        self._sending: set[asyncio.Task[None]] = set()
         self._loop = loop
         self._numbers = count(1)
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
@@ -35,11 +49,26 @@ class Inquiries:
         number = next(self._numbers)
         answer: asyncio.Future[bytes] = self._loop.create_future()
         self._waiting[number] = answer
-        self._tell(Ask(number, topic, body))
+        first, *rest = in_pieces(Ask(number, topic, body))
+        self._tell(first)
+        if rest:
+            task = self._loop.create_task(self._send(rest))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
         return answer
 
+    async def _send(self, rest: list[Ask]) -> None:
+        for piece in rest:
+            if self._room is not None:
+                await self._room()
+            self._tell(piece)
+
     def told(self, message: Told) -> None:
-        """An answer came."""
+        """An answer came, or a piece of one."""
+        whole = self._coming.put(message)
+        if whole is None:
+            return
+        message = whole
         answer = self._waiting.pop(message.number, None)
         if answer is None or answer.done():
             return
@@ -51,6 +80,8 @@ class Inquiries:
     def close(self) -> None:
         """Nobody will answer any more."""
         self._closed = True
+        for task in self._sending:
+            task.cancel()
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(_nobody_answers())
@@ -60,7 +91,11 @@ class Inquiries:
 def _error_of(message: Told) -> ApiError:
     error = _error.decode(message.body).error
     return error_for_status(message.status)(
-        error.message, param=error.param, code=error.code, status=message.status
+        error.message,
+        param=error.param,
+        code=error.code,
+        status=message.status,
+        retry_after=1 if message.status in (409, 503) else None,
     )
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from abyssal.config import Config, Secret
 from abyssal.stores.snapshot import Snapshot
 
 _LENGTH = struct.Struct("<I")
+_PIECE = 128 * 1024  # bytes of a question or an answer in one message: what else is to be said gets between
 
 
 class EmbeddingPoint(msgspec.Struct, frozen=True):
@@ -101,6 +103,7 @@ class Ask(msgspec.Struct, frozen=True, tag=True):
     number: int
     topic: str
     body: bytes
+    more: bool = False  # what is missing of the body follows
 
 
 class Told(msgspec.Struct, frozen=True, tag=True):
@@ -109,6 +112,33 @@ class Told(msgspec.Struct, frozen=True, tag=True):
     number: int
     status: int
     body: bytes
+    more: bool = False  # as in a question
+
+
+Said = TypeVar("Said", Ask, Told)
+
+
+def in_pieces(message: Said) -> list[Said]:
+    """A question or an answer as the messages that it travels in."""
+    body = message.body
+    cut = [body[at : at + _PIECE] for at in range(0, len(body), _PIECE)] or [b""]
+    last = len(cut) - 1
+    return [replace(message, body=piece, more=at < last) for at, piece in enumerate(cut)]
+
+
+class Assembly:
+    """Puts together what came in pieces, of many questions at once."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, list[bytes]] = {}
+
+    def put(self, message: Said) -> Said | None:
+        """The whole, with its last piece; None before."""
+        if message.more:
+            self._parts.setdefault(message.number, []).append(message.body)
+            return None
+        parts = self._parts.pop(message.number, None)
+        return message if parts is None else replace(message, body=b"".join([*parts, message.body]))
 
 
 class Serving(msgspec.Struct, frozen=True, tag=True):

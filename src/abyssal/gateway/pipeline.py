@@ -50,6 +50,7 @@ class Admit(Protocol):
 
 class Compose(Protocol):
     def compose(self, exchange: Exchange) -> asyncio.Future[None] | None: ...
+    def left(self, exchange: Exchange) -> None: ...
 
 
 class Recall(Protocol):
@@ -91,6 +92,7 @@ class Pipeline:
         self._permit = permit.permit
         self._admission = admit
         self._compose = compose.compose
+        self._left = compose.left
         self._recall = recall.recall
         self._route = route.route
         self._mend = mend.mend
@@ -156,8 +158,7 @@ class Pipeline:
         try:
             finding = self._authenticate(exchange)
             if finding is not None:
-                release = self._admission.release
-                _Waiting(exchange, finding, lambda: self._after(exchange, finding, go), release)
+                _Waiting(exchange, finding, lambda: self._after(exchange, finding, go), self._gone)
                 return
         except ApiError as error:
             self.refuse(exchange, error)
@@ -197,9 +198,8 @@ class Pipeline:
             self._admission.admit(exchange)
             composing = self._compose(exchange)
             if composing is not None:
-                release = self._admission.release
                 _Waiting(
-                    exchange, composing, lambda: self._after(exchange, composing, self._relayed), release
+                    exchange, composing, lambda: self._after(exchange, composing, self._relayed), self._gone
                 )
                 return
         except ApiError as error:
@@ -246,6 +246,13 @@ class Pipeline:
             _log.error(
                 "%s ended and cannot be written (%s); its opening is in the journal", exchange.id, error
             )
+        if exchange.status == 499:
+            self._left(exchange)
+        self._admission.release(exchange)
+
+    def _gone(self, exchange: Exchange) -> None:
+        """The client left while something was being found out."""
+        self._left(exchange)
         self._admission.release(exchange)
 
     def _broke(self, exchange: Exchange, fault: BaseException) -> None:

@@ -54,7 +54,7 @@ class Worker:
     def _take(self, message: Any) -> None:
         match message:
             case Setup():
-                self._gateway = Gateway(message, self._loop, self.link.send, SystemClock())
+                self._gateway = Gateway(message, self._loop, self.link.send, SystemClock(), self.link.drain)
                 if message.config.server.tls_cert:
                     from abyssal.gateway.front.tls import TlsContext
 
@@ -70,6 +70,8 @@ class Worker:
                 raise TypeError(f"unexpected message {message!r}")
 
     def _lost(self) -> None:
+        if self._gateway is not None:
+            self._gateway.inquiries.close()
         self.drain(30.0)  # the control process is gone: finish what is at work, then go too
 
     async def _serve(self) -> None:

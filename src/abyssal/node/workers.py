@@ -13,6 +13,7 @@ from typing import Any
 from abyssal.gateway.link import (
     Applied,
     Ask,
+    Assembly,
     Claim,
     Drain,
     FromWorker,
@@ -22,6 +23,7 @@ from abyssal.gateway.link import (
     Setup,
     Told,
     ToWorker,
+    in_pieces,
 )
 from abyssal.node.feed import Feed, Pieces
 
@@ -62,6 +64,7 @@ class WorkerProcess:
         self._answer = answer
         self._ended = ended
         self._answering: set[asyncio.Task[None]] = set()
+        self._asked = Assembly()
         self._environ = environ
         self.feed: Feed | None = None
         self._feeding: asyncio.Task[None] | None = None
@@ -124,7 +127,7 @@ class WorkerProcess:
         self.writer = f"{secrets.token_hex(6)}w{self.index}"
         link = LinkProtocol(FromWorker, self._received, lambda: None)
         await asyncio.get_running_loop().create_connection(lambda: link, sock=mine)
-        self._link = link
+        self._link, self._asked = link, Assembly()
         link.send(self._setup_for(self.writer, self.index))
         for message in self._news():
             link.send(message)
@@ -141,17 +144,21 @@ class WorkerProcess:
             case Claim():
                 self.send(self._claimed(message))
             case Ask():
-                task = asyncio.get_running_loop().create_task(self._answer_to(message))
-                self._answering.add(task)
-                task.add_done_callback(self._answering.discard)
+                question = self._asked.put(message)
+                if question is not None:
+                    task = asyncio.get_running_loop().create_task(self._answer_to(question))
+                    self._answering.add(task)
+                    task.add_done_callback(self._answering.discard)
             case _:
                 self.gauges = message
 
     async def _answer_to(self, question: Ask) -> None:
-        writer = self.writer
-        answer = await self._answer(question)
-        if writer == self.writer:  # who asked is still there
-            self.send(answer)
+        link, writer = self._link, self.writer
+        for piece in in_pieces(await self._answer(question)):
+            if writer != self.writer or link is None:
+                return  # who asked is gone
+            link.send(piece)
+            await link.drain()
 
     async def _stop_feeding(self) -> None:
         feeding, self._feeding, self.feed = self._feeding, None, None

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from abyssal.wire.errors import BadRequestError
 from abyssal.wire.guard import KeyGuard
 from abyssal.wire.json_body import decode_body, decoded
 
 MAX_TOKENS = 393_216
+MIN_WINDOW = 16
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Stop = Annotated[str, Meta(min_length=1)]
@@ -93,6 +94,10 @@ class ChatRequest(msgspec.Struct):
 
     model: Annotated[str, Meta(min_length=1, max_length=256)]
     messages: Annotated[list[Message], Meta(min_length=1)]
+    # The platform's own, which do not travel on; null is there to be taken out too.
+    language: str | UnsetType | None = UNSET
+    context_window: Annotated[int, Meta(ge=MIN_WINDOW)] | UnsetType | None = UNSET
+    conversation_id: Annotated[str, Meta(max_length=200)] | UnsetType | None = UNSET
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Meta(ge=1, le=MAX_TOKENS)] | None = None
@@ -156,3 +161,8 @@ def parse_chat_request(body: bytes) -> ChatRequest:
 def check_messages(messages: bytes) -> None:
     """Raise BadRequestError unless `messages` (a JSON array) are those of a chat request, or none."""
     decoded(b'{"messages":%b}' % messages, _messages)
+
+
+def reread_chat_request(body: bytes) -> ChatRequest:
+    """The request in a `body` that was put together of what was checked before: a request and its history."""
+    return _decoder.decode(body)

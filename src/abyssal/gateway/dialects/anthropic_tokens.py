@@ -2,8 +2,7 @@
 
 An estimate, made without asking any upstream: a tokenizer is a model's own, and the gateway has none.
 
-1. Text: 0.3 tokens for an ASCII character, 0.2 for each UTF-8 byte of any other, so 0.6 for a Chinese
-   character (DeepSeek API, "Token & Token Usage") and 0.4 for a Cyrillic or Arabic one.
+1. Text: as `wire.token_estimate` says.
 2. Names, arguments of calls and JSON schemas count as their text; what frames a message and a tool, 4 each.
 3. An image or a file counts as `PART_TOKENS`, whatever its size.
 4. Earlier thinking counts only with tools: without them the service ignores it.
@@ -19,9 +18,7 @@ import msgspec
 from abyssal.gateway.dialects.anthropic import chat_tools
 from abyssal.gateway.dialects.anthropic_messages import Fields, chat_messages
 from abyssal.gateway.dialects.anthropic_request import parse_prompt
-
-PART_TOKENS = 1_000
-FRAME_TOKENS = 4
+from abyssal.wire.token_estimate import FRAME_TOKENS, PART_TOKENS, text_tokens
 
 _encode = msgspec.json.Encoder().encode
 
@@ -36,12 +33,6 @@ def count_tokens(body: bytes) -> bytes:
     count = sum(_message_tokens(message, bool(tools)) for message in chat_messages(prompt))
     count += sum(FRAME_TOKENS + text_tokens(_encode(tool).decode()) for tool in tools)
     return _encode({"input_tokens": max(round(count), 1)})
-
-
-def text_tokens(text: str) -> float:
-    """Tokens that `text` may come to."""
-    plain = len(text.encode("ascii", "ignore"))
-    return 0.3 * plain + 0.2 * (len(text.encode()) - plain)
 
 
 def _message_tokens(message: Fields, with_thinking: bool) -> float:

@@ -7,6 +7,7 @@ own route from either.
 from __future__ import annotations
 
 import msgspec
+from msgspec import UNSET
 
 from abyssal.gateway.dialects.completions_request import (
     Route,
@@ -39,6 +40,7 @@ class Completions:
             prompt=request.prompt if request.echo else "",
             rivals=request.logprobs or 0,
             usage=wants_usage(request),
+            conversation=request.conversation_id or (None if self._route.tells_conversation else UNSET),
         )
         only = beyond_chat(request, self._route)
         native = self._route.native == "always" or only

@@ -14,9 +14,8 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
-from abyssal.gateway.dialects.prompt_language import steering
 from abyssal.wire.chat_request import StreamOptions
 from abyssal.wire.errors import BadRequestError
 from abyssal.wire.guard import KeyGuard, check_text
@@ -34,9 +33,9 @@ class CompletionRequest(msgspec.Struct):
     echo: bool | None = None
     logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     best_of: int | None = None
-    language: str | None = None
-    context_window: Annotated[int, Meta(ge=1)] | None = None
-    conversation_id: str | None = None
+    language: Any = UNSET
+    context_window: Any = UNSET
+    conversation_id: Any = UNSET
     max_tokens: Any = None
     temperature: Any = None
     top_p: Any = None
@@ -59,7 +58,8 @@ class Route(msgspec.Struct, frozen=True):
 
     A `model` or value of "" or None has no default. `temperatures` is the range that the route takes, within
     the chat's own. `native` is when an upstream's completions route is asked, which must be sent a body of
-    the same shape: always where there is one, or only for what a chat cannot say.
+    the same shape: always where there is one, or only for what a chat cannot say. `tells_conversation`: every
+    answer has a `conversation_id`, null for none.
     """
 
     model: str = ""
@@ -67,6 +67,7 @@ class Route(msgspec.Struct, frozen=True):
     temperatures: tuple[float, float] | None = None
     max_tokens: int | None = None
     native: Literal["never", "needed", "always"] = "never"
+    tells_conversation: bool = False
 
 
 class _Said(msgspec.Struct):
@@ -96,6 +97,9 @@ class _ChatRequest(msgspec.Struct, omit_defaults=True):
     reasoning_effort: Any = None
     user: Any = None
     user_id: Any = None
+    language: Any = UNSET
+    context_window: Any = UNSET
+    conversation_id: Any = UNSET
 
 
 _decoder = msgspec.json.Decoder(CompletionRequest)
@@ -131,12 +135,6 @@ def parse_completion_request(body: bytes) -> CompletionRequest:
             param="echo",
             code="invalid_value",
         )
-    if request.conversation_id is not None:
-        raise BadRequestError(
-            '"conversation_id": conversations are not available yet; send the whole text as the prompt.',
-            param="conversation_id",
-            code="unsupported_parameter",
-        )
     return request
 
 
@@ -155,13 +153,10 @@ def chat_request(request: CompletionRequest, route: Route) -> bytes:
                 code="invalid_value",
             )
     assert isinstance(request.prompt, str)
-    said = [_Said("user", request.prompt)]
-    if request.language is not None:
-        said.insert(0, _Said("system", steering(request.language)))
     return _encode(
         _ChatRequest(
             model,
-            said,
+            [_Said("user", request.prompt)],
             route.max_tokens if request.max_tokens is None else request.max_tokens,
             temperature,
             request.top_p,
@@ -179,6 +174,9 @@ def chat_request(request: CompletionRequest, route: Route) -> bytes:
             request.reasoning_effort,
             request.user,
             request.user_id,
+            request.language,
+            request.context_window,
+            request.conversation_id,
         )
     )
 

@@ -51,14 +51,27 @@ class TextCompletion(msgspec.Struct):
     system_fingerprint: str | msgspec.UnsetType = msgspec.UNSET
     object: str = "text_completion"
     usage: Usage | msgspec.UnsetType | None = msgspec.UNSET
+    conversation_id: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class CompletionWriter:
-    """Writes one answer. `model` is the name that was asked for; `prompt` what to repeat, "" for nothing."""
+    """Writes one answer. `model` is the name that was asked for; `prompt` what to repeat, "" for nothing.
 
-    __slots__ = ("_end", "_head", "_model", "_offsets", "_prompt", "_rivals", "_usage")
+    `conversation` is the id that every answer and event has, null for None, left out for UNSET.
+    """
 
-    def __init__(self, model: str, *, prompt: str, rivals: int, usage: bool) -> None:
+    __slots__ = ("_conversation", "_end", "_head", "_model", "_offsets", "_prompt", "_rivals", "_usage")
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        prompt: str,
+        rivals: int,
+        usage: bool,
+        conversation: str | msgspec.UnsetType | None = msgspec.UNSET,
+    ) -> None:
+        self._conversation = conversation
         self._model = model
         self._prompt = prompt
         self._rivals = rivals  # how many a token's `top_logprobs` were asked for
@@ -85,6 +98,7 @@ class CompletionWriter:
                 completion.model or self._model,
                 completion.system_fingerprint or msgspec.UNSET,
                 usage=completion.usage if completion.usage is not None else msgspec.UNSET,
+                conversation_id=self._conversation,
             )
         )
 
@@ -123,6 +137,7 @@ class CompletionWriter:
             chunk.model or self._model,
             chunk.system_fingerprint or msgspec.UNSET,
             usage=chunk.usage if chunk.usage is not None else None if self._usage else msgspec.UNSET,
+            conversation_id=self._conversation,
         )
         if not self._head:
             self._head = _head_of(completion)
@@ -183,4 +198,7 @@ def _head_of(completion: TextCompletion) -> bytes:
     fingerprint = b""
     if completion.system_fingerprint is not msgspec.UNSET:
         fingerprint = b',"system_fingerprint":' + _encode(completion.system_fingerprint)
-    return b'data: %b%b,"choices":[{"text":' % (first[:-1], fingerprint)
+    conversation = b""
+    if completion.conversation_id is not msgspec.UNSET:
+        conversation = b',"conversation_id":' + _encode(completion.conversation_id)
+    return b'data: %b%b%b,"choices":[{"text":' % (first[:-1], fingerprint, conversation)

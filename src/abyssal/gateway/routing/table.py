@@ -23,6 +23,9 @@ class ModelTable:
         self._models = {
             model.name: (upstreams[model.targets[0].upstream], model.targets[0].model) for model in models
         }
+        self._contexts = {
+            model.name: model.context or upstreams[model.targets[0].upstream].context for model in models
+        }
         self.listing = msgspec.json.encode(
             {
                 "object": "list",
@@ -36,6 +39,10 @@ class ModelTable:
         """Whether what answers `model` reads files itself; False for a name that there is not."""
         entry = self._models.get(model)
         return entry is not None and entry[0].profile.takes_files
+
+    def context_of(self, model: str) -> int | None:
+        """How many tokens a model of the table can hold, prompt and answer; None when nobody knows."""
+        return self._contexts.get(model) or None
 
     def route(self, exchange: Exchange) -> Upstream:
         """Set `exchange.upstream_model` and give the upstream.

@@ -56,6 +56,7 @@ class Upstream:
     """
 
     profile = Profile()
+    context = 0  # tokens that a call may have, prompt and answer; 0: unknown
 
     def __init__(
         self,

@@ -103,8 +103,6 @@ def test_logprobs_are_asked_with_their_rivals(count: int, top: int) -> None:
         {"echo": True},
         {"suffix": ""},
         {"suffix": None},
-        {"conversation_id": None},
-        {"context_window": 8192},
         {"top_k": 5, "cache": True, "experiment": "a", "user-agent": {"x": [1]}},
     ],
 )
@@ -112,12 +110,12 @@ def test_what_changes_nothing_in_the_chat_request(more: dict[str, Any]) -> None:
     assert asked(**LEAST, **more) == asked(**LEAST)
 
 
-def test_a_language_steers_by_a_system_message_before_the_prompt() -> None:
-    system, user = asked(**LEAST, language="zh-CN")["messages"]
-    assert system["role"] == "system"
-    assert "Chinese" in system["content"]
-    assert "zh-CN" in system["content"]
-    assert user == HI[0]
+@pytest.mark.parametrize(
+    "own",
+    [{"conversation_id": "conv_1"}, {"context_window": 8192}, {"language": "zh-CN"}, {"language": None}],
+)
+def test_what_the_platform_composes_by_travels_on_to_it(own: dict[str, Any]) -> None:
+    assert asked(**LEAST, **own) == asked(**LEAST) | own
 
 
 @pytest.mark.parametrize(
@@ -172,17 +170,6 @@ WRONG: dict[str, tuple[bytes, str | None, str, str]] = {
     "negative logprobs": (b'{"model":"m","prompt":"x","logprobs":-1}', "logprobs", "invalid_value", '"logprobs": '),
     "an echo that is none": (b'{"model":"m","prompt":"x","echo":1}', "echo", "invalid_value", '"echo": expected'),
     "a suffix that is none": (b'{"model":"m","prompt":"x","suffix":[]}', "suffix", "invalid_value", '"suffix": '),
-    "a conversation": (
-        b'{"model":"m","prompt":"x","conversation_id":"c"}', "conversation_id", "unsupported_parameter",
-        '"conversation_id": conversations are not available yet',
-    ),
-    "a context of nothing": (
-        b'{"model":"m","prompt":"x","context_window":0}', "context_window", "invalid_value", '"context_window": ',
-    ),
-    "an unknown language": (
-        b'{"model":"m","prompt":"x","language":"xx-YY"}', "language", "invalid_value",
-        '"language": "xx-YY" names the language "xx", which does not exist; send a BCP 47 tag',
-    ),
     "a key twice": (b'{"model":"m","prompt":"x","prompt":"y"}', "prompt", "duplicate_key", 'The key "prompt" is amb'),
     "a key in disguise": (b'{"model":"m","prompt":"x","Model":"y"}', "model", "duplicate_key", 'The key "model" is'),
 }  # fmt: skip

@@ -44,14 +44,16 @@ class Talk:
         self.clock = world.clock
         config = ConversationsConfig(**settings)
         self.plane = ControlPlane(
-            world.engine,
-            world.vault,
-            world.clock,
-            IdentityConfig(),
-            "https://a.example",
-            _run,
-            _in_force,
-            lambda **_: None,
+            engine=world.engine,
+            vault=world.vault,
+            clock=world.clock,
+            identity=IdentityConfig(),
+            files=world.files,
+            blobs=world.blobs,
+            issuer="https://a.example",
+            run=_run,
+            in_force=_in_force,
+            failed=lambda **_: None,
             conversations=config,
             ordering=Ordering(config.waiting),
         )

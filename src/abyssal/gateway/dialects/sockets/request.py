@@ -49,7 +49,8 @@ class SocketRequest:
             asked["model"] = self._default_model
         if not is_given(given, "stream"):
             asked["stream"] = True
-        return Reading(_encoder.encode(asked), SocketWriter(self._words, self._request_id))
+        conversation = string(given, "conversation_id") if is_given(given, "conversation_id") else ""
+        return Reading(_encoder.encode(asked), SocketWriter(self._words, self._request_id, conversation))
 
     def refusal(self, status: int, error: ErrorObject) -> bytes:
         """The HTTP error body: the session makes a message of it, as of every refusal."""

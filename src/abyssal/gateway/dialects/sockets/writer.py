@@ -45,14 +45,16 @@ class _Final(msgspec.Struct):
     usage: Usage | None
     model: str
     request_id: str
+    conversation_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class SocketWriter:
-    """Writes one answer. `request_id` is the call's."""
+    """Writes one answer. `request_id` is the call's, `conversation` that which it belongs to, "" for none."""
 
-    __slots__ = ("_delta", "_finish_reason", "_model", "_request_id", "_usage", "_words")
+    __slots__ = ("_conversation", "_delta", "_finish_reason", "_model", "_request_id", "_usage", "_words")
 
-    def __init__(self, words: Words, request_id: str) -> None:
+    def __init__(self, words: Words, request_id: str, conversation: str = "") -> None:
+        self._conversation = conversation or msgspec.UNSET
         self._words, self._request_id = words, request_id
         self._delta = words.delta
         self._finish_reason: str | None = None
@@ -108,7 +110,9 @@ class SocketWriter:
 
     def end(self) -> bytes:
         """The last message."""
-        final = _encode(_Final(self._finish_reason, self._usage, self._model, self._request_id))
+        final = _encode(
+            _Final(self._finish_reason, self._usage, self._model, self._request_id, self._conversation)
+        )
         return frame(self._words.final + final[1:])
 
     def broken(self, error: ErrorObject) -> bytes:

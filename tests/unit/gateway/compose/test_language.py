@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from abyssal.gateway.dialects.prompt_language import steering
+from abyssal.gateway.compose.language import steering
 from abyssal.wire.errors import BadRequestError
 
 TAKEN = {
