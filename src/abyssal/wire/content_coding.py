@@ -82,6 +82,7 @@ class Inflater:
                     self._next_member()
                 self._step(until - self._size)
                 if self._size > self._most:
+                    self._out.clear()  # an error lives as long as its traceback, and that holds this
                     raise self._too_large()
         except (zlib.error, ValueError, EOFError) as error:
             raise self._bad(str(error)) from None
@@ -92,8 +93,9 @@ class Inflater:
         return False
 
     def body(self) -> bytes:
-        """The inflated body, once `run` has said that this is all."""
-        return self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        """The inflated body, once, when `run` has said that this is all."""
+        out, self._out = self._out, []
+        return out[0] if len(out) == 1 else b"".join(out)
 
     def _step(self, room: int) -> None:
         data, current = self._rest, self._current
