@@ -25,6 +25,7 @@ from abyssal.gateway.exchange import Exchange
 from abyssal.gateway.front.reader import RequestReader
 from abyssal.gateway.front.websocket_frames import left_after, only_message
 from abyssal.wire.chat_request import parse_chat_request
+from abyssal.wire.content_coding import Inflater
 from abyssal.wire.errors import ApiError, ProtocolError
 from abyssal.wire.protobuf import (
     FORMATS,
@@ -210,6 +211,27 @@ def protobuf_frames(data: bytes) -> None:
     assert messages(size) == messages(max(1, len(stream))), "a cut changed the messages"
 
 
+def content_coding(data: bytes) -> None:
+    """A body is inflated within the limit, the same in any steps, or refused; the first bytes say which and how."""
+    if len(data) < 2:
+        return
+    coding, step, body = (b"gzip", b"deflate", b"zstd")[data[0] % 3], data[1] + 1, data[2:]
+
+    def inflated(step: int) -> bytes | None:
+        inflater = Inflater(coding, body, 4096)
+        try:
+            while not inflater.run(step):
+                pass
+        except ApiError as error:
+            _is_the_client_s_fault(error)
+            return None
+        return inflater.body()
+
+    once = inflated(4096)
+    assert once is None or len(once) <= 4096
+    assert inflated(step) == once, "a step changed the body"
+
+
 TARGETS: Mapping[str, Target] = {
     "sse": sse,
     "chat_request": chat_request,
@@ -222,4 +244,5 @@ TARGETS: Mapping[str, Target] = {
     "protobuf_request": protobuf_request,
     "protobuf_answer": protobuf_answer,
     "protobuf_frames": protobuf_frames,
+    "content_coding": content_coding,
 }

@@ -15,6 +15,7 @@ from tests.documented import blocks
 from tests.system.calls import table, upstream
 from tests.system.identities import Identities
 
+from abyssal import DeepSeekClient, NotFoundError
 from abyssal.testing import RunningServer, ScriptedUpstream, WireResponse
 from abyssal.wire.protobuf import SCHEMA, StreamReader
 
@@ -146,6 +147,23 @@ def test_management_takes_compressed_bodies(ours: Identities) -> None:
         ours, gzip.compress(b"grant_type=client_credentials"), {"Content-Encoding": "gzip"}, "/oauth/token"
     )
     assert token.status == 400
+
+
+def test_the_sdk_asks_in_protobuf(ours: Identities) -> None:
+    said: list[str] = []
+    for wire_format in ("json", "protobuf"):
+        with DeepSeekClient(ours.server.api_key, base_url=ours.server.url, wire_format=wire_format) as client:
+            whole = client.chat.completions.create(**ASKED)
+            parts = [
+                chunk.choices[0].delta.content or ""
+                for chunk in client.chat.completions.create(**ASKED, stream=True)
+                if chunk.choices
+            ]
+            with pytest.raises(NotFoundError) as caught:
+                client.chat.completions.create(model="none", messages=ASKED["messages"])
+        said += [whole.choices[0].message.content or "", "".join(parts)]
+        assert caught.value.code == "model_not_found"
+    assert len(set(said)) == 1
 
 
 def test_the_example_of_the_page(ours: Identities) -> None:

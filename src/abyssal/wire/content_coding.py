@@ -36,6 +36,7 @@ else:
 MOST_MEMBERS = 1000
 _PIECE = 64 * 1024  # bytes given to a decompressor at once: what it leaves over is copied
 _WINDOW_LOG = 23
+_FRAME_HEAD = 18  # bytes, at most (RFC 8878 §3.1.1.1)
 _LEVEL = 1  # of both: a higher one takes twice the time for a tenth of the bytes
 
 
@@ -63,6 +64,7 @@ class Inflater:
         self._current: Any = None
         self._out: list[bytes] = []
         self._size = 0
+        self._told: int | None = None  # what the size is to be at the end of this frame
 
     def run(self, budget: int) -> bool:
         """Inflate about `budget` bytes more; whether that was all.
@@ -71,10 +73,6 @@ class Inflater:
         """
         until = min(self._size + budget, self._most + 1)
         try:
-            if not self._members and self._coding == b"zstd":
-                told = _zstd().get_frame_info(self._body).decompressed_size
-                if told is not None and told > self._most:
-                    raise self._too_large()
             while self._size < until:
                 if self._current is None or self._current.eof:
                     if self._at_end():
@@ -112,6 +110,8 @@ class Inflater:
         if out:
             self._out.append(out)
             self._size += len(out)
+        if current.eof and self._told is not None and self._told != self._size:
+            raise ValueError("a frame is not as long as it says")  # the library notices that not always
 
     def _at_end(self) -> bool:
         if self._current is None:
@@ -128,6 +128,14 @@ class Inflater:
             raise ValueError(f"it has more than {MOST_MEMBERS} members")
         if self._coding == b"zstd":
             zstd = _zstd()
+            head = (self._rest + self._body[self._place : self._place + _FRAME_HEAD])[:_FRAME_HEAD]
+            told: int | None = zstd.get_frame_info(head).decompressed_size
+            if told is not None:
+                if told > self._most - self._size:
+                    raise self._too_large()
+                self._told = self._size + told
+            else:
+                self._told = None
             options = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
             self._current = zstd.ZstdDecompressor(options=options)
         elif self._coding == b"gzip":
