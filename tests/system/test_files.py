@@ -15,9 +15,9 @@ from anthropic import Anthropic
 from openai import OpenAI
 
 from abyssal import DeepSeekClient
-from abyssal.testing import RunningServer, ScriptedUpstream
+from abyssal.testing import RawConnection, RunningServer, ScriptedUpstream
 
-from .calls import table, upstream
+from .calls import table, upstream, wait_for
 from .identities import Identities
 
 LIMIT = 3_000_000
@@ -71,6 +71,32 @@ def test_our_own_sdk(server: RunningServer, tmp_path: Path) -> None:
         with path.open("rb") as opened:
             assert client.files.create(file=opened).filename == path.name
         assert client.files.delete(made.id).deleted
+
+
+def test_it_may_be_far_larger_than_other_bodies(client: OpenAI, server: RunningServer) -> None:
+    content = os.urandom(LIMIT)
+    made = client.files.create(file=content, purpose="user_data")
+    assert client.files.content(made.id).read() == content
+    assert len(list((server.data / "files" / "transit").iterdir())) == 0
+
+
+@pytest.mark.parametrize("size", [LIMIT + 1, LIMIT + 200_000, 40_000_000])
+def test_over_the_limit(client: OpenAI, server: RunningServer, size: int) -> None:
+    with pytest.raises(openai.APIStatusError) as refused:
+        client.files.create(file=bytes(size), purpose="user_data")
+    assert (refused.value.status_code, refused.value.code) == (413, "payload_too_large")
+    assert list((server.data / "files" / "transit").iterdir()) == []
+
+
+def test_a_client_that_leaves_midway_leaves_nothing(server: RunningServer) -> None:
+    transit = server.data / "files" / "transit"
+    with RawConnection(server.url, timeout=10) as connection:
+        lines = ["POST /v1/files HTTP/1.1", "Host: a", f"Authorization: Bearer {server.api_key}"]
+        lines += ["Content-Type: multipart/form-data; boundary=b", "Content-Length: 2900000", "", ""]
+        start = b'--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        connection.send("\r\n".join(lines).encode() + start + bytes(1_500_000))
+        wait_for(lambda: any(transit.iterdir()), "the upload to reach the disk")
+    wait_for(lambda: not any(transit.iterdir()), "what came of it to be removed")
 
 
 def test_who_may_not(server: RunningServer) -> None:

@@ -22,10 +22,10 @@ from abyssal.gateway.compose.files import Files
 from abyssal.gateway.compose.in_order import InOrder
 from abyssal.gateway.dialects.dialect import Dialect
 from abyssal.gateway.exchange import Exchange
-from abyssal.gateway.front.connection import FrontLimits
 from abyssal.gateway.front.http import HttpFront
 from abyssal.gateway.front.local import LocalRoutes, Readiness, method_not_allowed
 from abyssal.gateway.front.websocket_upgrade import upgrade_required
+from abyssal.gateway.front.whole import FrontLimits
 from abyssal.gateway.inquiries import Inquiries
 from abyssal.gateway.ledger.ledger import Ledger
 from abyssal.gateway.link import (
@@ -161,6 +161,7 @@ class Gateway:
             idle=config.server.idle_timeout,
             stalled_reader=config.server.stalled_reader_timeout,
             max_body=config.server.max_body,
+            max_upload=config.files.max_size + _FORM,
         )
         make_front = partial(
             HttpFront,
@@ -171,7 +172,7 @@ class Gateway:
             trusted=Networks.parse(config.server.trusted_proxies),
         )
         self.front = make_front(
-            self.dispatch, sockets=sockets(self.pipeline, self._socket_call, self.resuming)
+            self.dispatch, sockets=sockets(self.pipeline, self._socket_call, self.resuming), uploads=UPLOADS
         )
         self.private_front = make_front(self.resuming.for_sibling)
         self.private_path = socket_of(setup.siblings, setup.place) if setup.siblings else ""
@@ -301,7 +302,9 @@ class Gateway:
 
 # What the control process answers to whom a credential belongs.
 _BACKSTAGE = (b"/v1/platform/", b"/v1/conversations/", b"/v1/files/", b"/files/")
-_BACKSTAGE_EXACTLY = frozenset((b"/v1/conversations", b"/v1/files", b"/files"))
+UPLOADS = frozenset((b"/v1/files", b"/files"))
+_BACKSTAGE_EXACTLY = UPLOADS | {b"/v1/conversations"}
+_FORM = 64 * 1024  # bytes of an upload that are not the file's
 
 
 def _draining() -> UnavailableError:

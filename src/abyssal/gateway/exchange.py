@@ -69,6 +69,28 @@ class Call(Protocol):
         ...
 
 
+class UploadSink(Protocol):
+    """Who takes a body while it comes."""
+
+    def on_piece(self, data: bytes) -> None: ...
+    def on_whole(self) -> None: ...
+
+
+class Upload(Protocol):
+    """A body that is still coming. `length` is its bytes, None when only its end will tell."""
+
+    length: int | None
+    answered: bool  # set when the answer begins: the rest is not wanted
+
+    def take(self, sink: UploadSink) -> None:
+        """Give what has come to `sink`, and from now on what comes."""
+        ...
+
+    def press(self, pressed: bool) -> None:
+        """Whether the client is to wait: too much of the body is on the way."""
+        ...
+
+
 UpstreamRoute = Literal["chat", "beta chat", "completions", "embeddings"]
 """What an upstream is asked for; one that has no route of its own for "beta chat" takes it as a chat."""
 
@@ -294,3 +316,11 @@ class Exchange:
         other.upstream_model, other.upstream_name = self.upstream_model, self.upstream_name
         other.repairs, other.mending = self.repairs, self.mending
         return other
+
+
+class UploadExchange(Exchange):
+    """A call whose body is passed on while it comes; `body` stays empty."""
+
+    __slots__ = ("upload",)
+
+    upload: Upload

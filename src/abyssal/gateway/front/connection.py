@@ -9,22 +9,25 @@
    pipelined waits.
 6. An upgrade to WebSocket of a path that has one hands the transport over (`websocket`), if nothing is at
    work before it; any other upgrade is passed over.
+7. An upload is at work before its body is whole (`upload`); how long its next piece may take is a deadline.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
 from math import inf
-from typing import Any, Protocol
+from typing import Any
 
-from abyssal.gateway.exchange import Exchange, RequestHead
+from abyssal.gateway.exchange import Exchange, RequestHead, UploadExchange
 from abyssal.gateway.front import heads, websocket_upgrade
 from abyssal.gateway.front.holding import HOLD_BYTES, hold
 from abyssal.gateway.front.reader import RequestReader
-from abyssal.gateway.front.websocket import Session, WebSocketConnection
-from abyssal.wire.addresses import Networks, client_address
+from abyssal.gateway.front.request_head import check_length
+from abyssal.gateway.front.upload import Upload
+from abyssal.gateway.front.websocket import WebSocketConnection
+from abyssal.gateway.front.whole import Front, OpenSession
+from abyssal.wire.addresses import client_address
 from abyssal.wire.errors import ApiError, RequestTimeoutError, UnavailableError
 
 READ_AHEAD = 64 * 1024
@@ -33,68 +36,21 @@ _LINGER_BYTES = 1024 * 1024  # that it may still send meanwhile
 _WITHOUT_BODY = frozenset((204, 304))  # they end with their head (RFC 9112 §6.3)
 
 
-class FrontLimits:
-    """How patient the front is, in seconds, and how large a body may be, in bytes."""
-
-    def __init__(
-        self, *, header: float, body: float, idle: float, stalled_reader: float, max_body: int
-    ) -> None:
-        self.header, self.body, self.idle = header, body, idle
-        self.stalled_reader, self.max_body = stalled_reader, max_body
-
-
-OpenSession = Callable[[WebSocketConnection, RequestHead], Session]
-
-
-class Front(Protocol):
-    """What a connection needs of the whole."""
-
-    limits: FrontLimits
-    connections: set[HttpConnection | WebSocketConnection]
-    draining: bool
-    date: bytes
-    trusted: Networks
-
-    @property
-    def sockets(self) -> Mapping[bytes, OpenSession]:
-        """The WebSockets there are, by path."""
-        ...
-
-    @property
-    def dispatch(self) -> Callable[[Exchange], None]: ...
-    @property
-    def next_id(self) -> Callable[[], str]: ...
-    @property
-    def now(self) -> Callable[[], float]: ...
-
-
 class HttpConnection(asyncio.Protocol):
     """One client connection."""
 
     __slots__ = (
-        "_address",
-        "_ahead",
-        "_answer_10",
-        "_chunked",
-        "_closing",
-        "_deadline",
-        "_exchange",
-        "_front",
-        "_head_only",
-        "_keep_alive",
-        "_paused_since",
-        "_queue",
-        "_reader",
-        "_reading",
-        "_starting",
-        "_transport",
-        "_upgraded",
-        "scheme",
+        "_address", "_ahead", "_answer_10", "_chunked", "_closing", "_deadline", "_exchange", "_front",
+        "_head_only", "_keep_alive", "_paused_since", "_queue", "_reader", "_reading", "_starting",
+        "_transport", "_upgraded", "_upload", "scheme",
     )  # fmt: skip
 
     def __init__(self, front: Front) -> None:
         self._front = front
-        self._reader = RequestReader(self, self, max_body=front.limits.max_body, next_id=front.next_id)
+        self._reader = RequestReader(
+            self, self, max_body=front.limits.max_body, next_id=front.next_id, uploads=front.uploads
+        )
+        self._upload: Upload | None = None  # that is not whole
         self._transport: Any = None
         self._exchange: Exchange | None = None  # at work
         self._queue: deque[tuple[Exchange, bool, bool] | ApiError] = deque()
@@ -231,14 +187,66 @@ class HttpConnection(asyncio.Protocol):
         if self._upgraded is not None:
             self._upgraded.data_received(data)
 
+    def began(
+        self, exchange: UploadExchange, length: int | None, *, http10: bool, expects: bool
+    ) -> Upload | None:
+        """An upload's head: the call starts, unless something is before it."""
+        if self._exchange is not None or self._queue or self._paused_since != inf or self._closing:
+            return None
+        most = self._front.limits.max_upload
+        check_length(length or 0, most)
+        upload = exchange.upload = self._upload = Upload(self, exchange, length, most)
+        self._start(exchange, False, http10)  # what is kept alive is known at the upload's end
+        self._deadline = self._front.now() + self._front.limits.body
+        self._front.dispatch(exchange)
+        if expects and upload.is_open:
+            self._transport.write(heads.CONTINUE)
+        return upload
+
+    def ended(self, exchange: UploadExchange, keep_alive: bool) -> None:
+        """The upload is whole."""
+        upload, self._upload = self._upload, None
+        if upload is not None and upload.is_open:
+            self._keep_alive = keep_alive and not self._front.draining
+            self._ahead, self._deadline = 0, inf
+            upload.end()
+
+    def is_at_work(self, exchange: Exchange) -> bool:
+        """Whether it is the one that is being answered."""
+        return exchange is self._exchange
+
+    def read_on(self, wanted: bool) -> None:
+        """Read the upload on, or let its client wait."""
+        self._deadline = self._front.now() + self._front.limits.body if wanted else inf
+        if wanted != self._reading:
+            self._reading = wanted
+            if wanted:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+
+    def break_off(self, error: ApiError) -> None:
+        """Answer an upload with `error`, whatever is at work on it."""
+        upload, exchange = self._upload, self._exchange
+        assert upload is not None
+        if exchange is None or upload.answered:
+            self.abort()
+            return
+        if exchange.call is not None:
+            exchange.call.cancel()
+        self.answer(error.status_code, heads.JSON, error.as_json())
+
     def refused(self, error: ApiError) -> None:
         """A request that breaks the rules: it is answered in its turn, and nothing behind it is."""
+        if self._upload is not None:
+            self.break_off(error)
+            return
         self._queue.append(error)
         self._next_turn()
 
     def progressed(self) -> None:
         """Set the deadline for what is being read, unless an answer is under way."""
-        if self._exchange is None and not self._queue:
+        if self._exchange is None and not self._queue and not self._closing:
             front = self._front
             patience = front.limits.header if self._reader.in_head else front.limits.body
             self._deadline = front.now() + patience

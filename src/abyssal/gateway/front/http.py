@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 
 from abyssal.gateway.exchange import Exchange
 from abyssal.gateway.front import heads
-from abyssal.gateway.front.connection import FrontLimits, HttpConnection, OpenSession
+from abyssal.gateway.front.connection import HttpConnection
+from abyssal.gateway.front.sink import NO_UPLOADS
 from abyssal.gateway.front.websocket import WebSocketConnection
+from abyssal.gateway.front.whole import FrontLimits, OpenSession
 from abyssal.wire.addresses import Networks
 
 NO_SOCKETS: Mapping[bytes, OpenSession] = {}
@@ -26,6 +28,7 @@ class HttpFront:
         loop_time: Callable[[], float],
         unix_ns: Callable[[], int],
         sockets: Mapping[bytes, OpenSession] = NO_SOCKETS,
+        uploads: frozenset[bytes] = NO_UPLOADS,
     ) -> None:
         self.dispatch = dispatch
         self.limits = limits
@@ -33,6 +36,7 @@ class HttpFront:
         self.next_id = next_id
         self.now = loop_time
         self.sockets = sockets  # WebSockets by path
+        self.uploads = uploads  # paths whose POST bodies are passed on as they come
         self._unix_ns = unix_ns
         self.connections: set[HttpConnection | WebSocketConnection] = set()
         self.draining = False

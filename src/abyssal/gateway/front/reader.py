@@ -6,51 +6,26 @@
 4. A request that asks for another protocol is offered to the sink, and what follows it is passed over
    unread. If the sink does not take it, it is read as HTTP, and the connection ends with its answer.
 5. After a refusal nothing more is read: the rest of the connection cannot be trusted.
+6. The body of an upload is passed on piece by piece, if its call can begin at once and nothing has to be
+   proved by it; else it is collected like any other.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Protocol
+from typing import Any
 
 import httptools
 
-from abyssal.gateway.exchange import Client, Exchange, RequestHead
+from abyssal.gateway.exchange import Client, Exchange, RequestHead, UploadExchange
 from abyssal.gateway.front import request_head as rules
+from abyssal.gateway.front.sink import NO_UPLOADS, NextId, RequestSink
 from abyssal.wire.errors import ApiError, BadRequestError, HeadersTooLargeError
 from abyssal.wire.head_template import HeadMemory
 
 _KNOWN_METHOD_LINE = re.compile(rb"(?:\r\n)*[!#$%&'*+.^_`|~0-9A-Za-z-]+ ")
 _VERSION_LINE = re.compile(rb" HTTP/[0-9]\.[0-9]\r?\n")
 _COMMON_CONNECTION = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close"))
-
-
-class RequestSink(Protocol):
-    """Who is told of what was read."""
-
-    def took(self, exchange: Exchange, keep_alive: bool, http10: bool) -> None:
-        """A whole request; `keep_alive` says whether the client may send another."""
-        ...
-
-    def offered(self, exchange: Exchange, upgrade: bytes) -> bool:
-        """A whole request without a body that asks for `upgrade`; whether the connection changes to it."""
-        ...
-
-    def passed_over(self, data: bytes) -> None:
-        """What came behind the request that changed the protocol."""
-        ...
-
-    def refused(self, error: ApiError) -> None:
-        """A request that breaks the rules; nothing follows."""
-        ...
-
-    def progressed(self) -> None:
-        """A head began or ended, or a piece of a body came."""
-        ...
-
-    def expected(self) -> None:
-        """The client waits for `100 Continue` before it sends its body."""
-        ...
 
 
 class RequestReader:
@@ -60,11 +35,22 @@ class RequestReader:
         "_aligned", "_begun", "_between", "_body", "_body_bytes", "_body_left", "_client", "_expects",
         "_fed", "_fed_head", "_fields", "_head_bytes", "_host", "_http10", "_keep_alive", "_known",
         "_length", "_lines", "_max_body", "_next", "_next_id", "_nominated", "_parser", "_seen_host",
-        "_sink", "_target", "_te", "_upgrade", "_upgraded", "_wire_bytes", "failed", "in_head",
+        "_sink", "_target", "_te", "_upgrade", "_upgraded", "_uploading", "_uploads", "_wire_bytes",
+        "failed", "in_head",
     )  # fmt: skip
 
-    def __init__(self, sink: RequestSink, client: Client, *, max_body: int, next_id: NextId) -> None:
+    def __init__(
+        self,
+        sink: RequestSink,
+        client: Client,
+        *,
+        max_body: int,
+        next_id: NextId,
+        uploads: frozenset[bytes] = NO_UPLOADS,
+    ) -> None:
         self._sink = sink
+        self._uploads = uploads  # paths to which bodies are posted that are passed on as they come
+        self._uploading: UploadExchange | None = None
         self._client = client
         self._max_body = max_body
         self._next_id = next_id
@@ -92,7 +78,7 @@ class RequestReader:
         self._upgrade: bytes | None = None
         self._nominated = b""
         self._lines: list[bytes] = []
-        self._body: list[bytes] = []
+        self._body: Any = []  # pieces, or who takes those of an upload
         self._keep_alive = True
         self._http10 = False
 
@@ -202,7 +188,7 @@ class RequestReader:
     def _fail(self, error: ApiError | None) -> None:
         self.failed = True
         self.in_head = False
-        self._next = None
+        self._next = self._uploading = None
         self._body = []
         if error is not None:
             self._sink.refused(error)
@@ -285,7 +271,7 @@ class RequestReader:
             self._seen_host = self._host
         if self._te is not None:
             rules.check_transfer_encoding(self._te, version)
-        if self._length > self._max_body:
+        if self._length > self._max_body and not self._is_upload(head):
             rules.check_length(self._length, self._max_body)
         rules.check_protocol(self._target, self._fed)
         self._fed_head = self._fed if self._aligned and self._begun == 1 else b""
@@ -295,17 +281,39 @@ class RequestReader:
         rules.note_forms(head)
         self.in_head = False
         self._keep_alive = parser.should_keep_alive() and not parser.should_upgrade()
-        if self._expects is not None:
-            if self._expects.lower() != b"100-continue":
-                raise rules.ExpectationFailedError("Only the expectation 100-continue is known here.")
-            if not self._http10:
-                self._sink.expected()
+        if self._expects is not None and self._expects.lower() != b"100-continue":
+            raise rules.ExpectationFailedError("Only the expectation 100-continue is known here.")
+        if head.path in self._uploads and self._is_upload(head) and (self._length or self._te is not None):
+            self._begin_upload(exchange)
+        elif self._expects is not None and not self._http10:
+            self._sink.expected()
         self._sink.progressed()
+
+    def _is_upload(self, head: RequestHead) -> bool:
+        """Whether its body may be passed on as it comes."""
+        if self._parser.get_method() != b"POST" or head.proof is not None or self._upgrade is not None:
+            return False
+        return rules.split_target(self._target)[0] in self._uploads
+
+    def _begin_upload(self, collected: Exchange) -> None:
+        """Let the call begin before its body is whole; if it cannot, the body is collected after all."""
+        exchange = UploadExchange(collected.id, collected.client, collected.head)
+        length = None if self._te is not None else self._length
+        expects = self._expects is not None and not self._http10
+        self._next = self._uploading = exchange
+        taker = self._sink.began(exchange, length, http10=self._http10, expects=expects)
+        if taker is not None:
+            self._body = taker
+            return
+        self._next, self._uploading = collected, None
+        rules.check_length(self._length, self._max_body)
+        if expects:
+            self._sink.expected()
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
         self._body_bytes += len(body)
-        if self._body_bytes > self._max_body:
+        if self._body_bytes > self._max_body and self._uploading is None:
             rules.check_length(self._body_bytes, self._max_body)
         self._sink.progressed()
 
@@ -321,7 +329,12 @@ class RequestReader:
                 raise _overframed()
         if self._parser.should_upgrade() and (self._length or self._te is not None) and not self._body:
             return  # the parser skips this body: `_read_past_upgrade` does not
-        self._complete()
+        if self._uploading is not None:
+            exchange, self._uploading, self._next = self._uploading, None, None
+            self._body = []
+            self._sink.ended(exchange, self._keep_alive)
+        else:
+            self._complete()
 
     def _complete(self) -> None:
         exchange, body = self._next, self._body
@@ -340,12 +353,6 @@ class RequestReader:
 
 def _overframed() -> BadRequestError:
     return BadRequestError("The chunks carry more framing than body.", code="bad_framing")
-
-
-class NextId(Protocol):
-    """Names a request."""
-
-    def __call__(self) -> str: ...
 
 
 def _too_large() -> HeadersTooLargeError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from abyssal.gateway.exchange import Exchange
+from abyssal.gateway.exchange import Exchange, Upload, UploadExchange
 from abyssal.gateway.relay import heads
 from abyssal.gateway.upstreams.connection import Headers, UpstreamConnection, UpstreamFaultError
 from abyssal.gateway.upstreams.pool import ConnectionPool
@@ -32,7 +32,8 @@ class Backstage:
 
     def take(self, exchange: Exchange) -> None:
         """Pass `exchange` on: with whom it comes from, where that was found out."""
-        _BackstageCall(exchange, self, _caller_lines(exchange)).start()
+        kind = _UploadCall if isinstance(exchange, UploadExchange) else _BackstageCall
+        kind(exchange, self, _caller_lines(exchange)).start()
 
     def take_with_authorization(self, exchange: Exchange) -> None:
         """Pass `exchange` on with its Authorization field, for routes that judge it themselves."""
@@ -163,3 +164,46 @@ class _BackstageCall:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+class _UploadCall(_BackstageCall):
+    """One whose body is passed on while it comes, over a connection of its own that is not used again."""
+
+    def start(self) -> None:
+        self._exchange.call = self
+        self._backstage.spawn(self._connect())
+
+    def _send(self, connection: UpstreamConnection) -> None:
+        super()._send(connection)
+        self._upload.take(self)
+
+    def _request(self) -> bytes:
+        asked, length = self._exchange.head, self._upload.length
+        target = asked.path + (b"?" + asked.query if asked.query else b"")
+        framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
+        head = b"POST %b HTTP/1.1\r\nhost: abyssal\r\nx-request-id: %b\r\n%b%b\r\nconnection: close\r\n\r\n"
+        return head % (target, self._exchange.id.encode(), self._lines + asked.forwarded, framing)
+
+    def on_piece(self, data: bytes) -> None:
+        self._touched = self._backstage.now()
+        if self._upload.length is None:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._write(data)
+
+    def on_whole(self) -> None:
+        self._touched = self._backstage.now()
+        if self._upload.length is None:
+            self._write(b"0\r\n\r\n")
+
+    def on_head(self, status: int, headers: Headers) -> None:
+        self._upload.answered = True
+        super().on_head(status, headers)
+
+    def _write(self, data: bytes) -> None:
+        if self._connection is not None:
+            self._connection.write(data, self._upload.press)
+
+    @property
+    def _upload(self) -> Upload:
+        assert isinstance(self._exchange, UploadExchange)
+        return self._exchange.upload

@@ -55,8 +55,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_answered", "_between_chunks", "_body_bytes", "_closed", "_complete", "_excess", "_framed",
-        "_head_bytes", "_head_done", "_headers", "_interim", "_known", "_lasting", "_paused", "_receiver",
-        "_release", "_socket", "_status", "_taken", "_transport", "parser", "reused", "sweeps",
+        "_head_bytes", "_head_done", "_headers", "_interim", "_known", "_lasting", "_paused", "_pressed",
+        "_receiver", "_release", "_socket", "_status", "_taken", "_transport", "parser", "reused", "sweeps",
     )  # fmt: skip
 
     def __init__(self, release: Callable[[UpstreamConnection, bool], None]) -> None:
@@ -70,6 +70,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._receiver: Receiver | None = None
         self._closed = False
         self._paused = False
+        self._pressed: Callable[[bool], None] | None = None
         self._known: HeadMemory[Headers] = HeadMemory()
         self._reset()
 
@@ -99,6 +100,12 @@ class UpstreamConnection(asyncio.Protocol):
         self._reset()
         self._transport.write(request)
 
+    def write(self, data: bytes, pressed: Callable[[bool], None]) -> None:
+        """More of a request that `send` began. `pressed` is told when too much of it waits, and when not."""
+        self._pressed = pressed
+        if not self._closed:
+            self._transport.write(data)
+
     def close(self) -> None:
         """Cut the connection; its receiver hears no more."""
         self._receiver = None
@@ -123,6 +130,14 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
         self._socket = transport.get_extra_info("socket")
+
+    def pause_writing(self) -> None:
+        if self._pressed is not None:
+            self._pressed(True)
+
+    def resume_writing(self) -> None:
+        if self._pressed is not None:
+            self._pressed(False)
 
     def eof_received(self) -> bool:
         if self._receiver is not None and self._socket is not None:
