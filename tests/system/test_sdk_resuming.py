@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from abyssal import AsyncDeepSeekClient, DeepSeekClient, StreamInterruptedError
+from abyssal.client.core import WireFormat
 from abyssal.testing import Answer
 
 from .calls import Gateway
@@ -77,9 +78,10 @@ def line(gateway: Gateway) -> Iterator[Line]:
     line.close()
 
 
-def test_chat(gateway: Gateway, line: Line) -> None:
+@pytest.mark.parametrize("wire_format", ["json", "protobuf"])
+def test_chat(gateway: Gateway, line: Line, wire_format: WireFormat) -> None:
     gateway.upstream.enqueue(Answer.chat_stream(WORDS, every=0.01))
-    with DeepSeekClient(gateway.server.api_key, base_url=line.url) as client:
+    with DeepSeekClient(gateway.server.api_key, base_url=line.url, wire_format=wire_format) as client:
         stream = client.chat.completions.create(model="open", messages=HI, stream=True, resumable=True)
         got: list[str] = []
         for chunk in stream:
