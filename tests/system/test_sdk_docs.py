@@ -22,8 +22,10 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 def model(request: ReceivedRequest) -> Answer:
-    """Asks for a tool if there is one and it was not asked yet."""
+    """Asks for a tool if there is one and it was not asked yet; knows the vectors of texts."""
     asked = request.json()
+    if "input" in asked:
+        return Answer.embeddings()
     if "tools" not in asked or asked["messages"][-1]["role"] == "tool":
         return Answer.chat("Hello from the model.", reasoning="Hm.")
     function = asked["tools"][0]["function"]
@@ -40,6 +42,7 @@ def scripted() -> Iterator[ScriptedUpstream]:
 @pytest.fixture(scope="module")
 def environ(scripted: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     config = upstream("deepseek-chat", scripted.base_url, kind="deepseek")
+    config += upstream("abyssal-tiny", scripted.base_url)
     with RunningServer(config, tmp_path_factory.mktemp("sdk-docs"), grace=0) as server:
         ours = Identities(server)
         yield {
@@ -53,8 +56,10 @@ def environ(scripted: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_there_is_an_example_for_everything() -> None:
-    assert len(EXAMPLES) == 10
+    assert len(EXAMPLES) == 17
     names = "create_session send_message fork reset messages run_tools AsyncDeepSeekClient auth= key_id"
+    names += " completions.create text.generate embeddings.create client.stream( conversations. files.create"
+    names += " resumable=True server=True conversation_id= wire_format="
     for name in names.split():
         assert name in "".join(EXAMPLES)
 
