@@ -223,19 +223,23 @@ class AsyncDeepSeekClient:
         tools: Iterable[Callable[..., Any]],
         max_steps: int = 8,
         raise_tool_errors: bool = False,
+        strict: bool = False,
         **options: Unpack[ToolOptions],
     ) -> ToolRun:
         """The model's answer to `messages`, with the Python functions `tools` at its hand.
 
         What it asks for is called, one after another, and it is asked again, at most `max_steps` times. Its
         tools' schemas come from signatures and docstrings. An error of a tool is told to the model, unless
-        `raise_tool_errors`. Raises as `chat.completions.create` does, ToolStepsError when the steps are used
-        up, and ConfigurationError for a function that cannot be a tool.
+        `raise_tool_errors`. `strict` holds the model to the schemas, where the service can. Raises as
+        `chat.completions.create` does, ToolStepsError when the steps are used up, and ConfigurationError for
+        a function that cannot be a tool.
         """
         from abyssal.client.async_tools import run_steps
         from abyssal.client.tools.steps import ToolSteps
 
-        steps = ToolSteps(model, messages, tools, max_steps, options, raise_errors=raise_tool_errors)
+        steps = ToolSteps(
+            model, messages, tools, max_steps, options, raise_errors=raise_tool_errors, strict=strict
+        )
         return await run_steps(self.chat.completions, steps)
 
     async def aclose(self) -> None:

@@ -151,6 +151,15 @@ def test_errors_of_tools_are_raised_if_asked_for(server: RawServer, face: Face) 
     assert "there is no tool" in told(server)[0]  # that one is the model's own
 
 
+def test_a_strict_run(server: RawServer, face: Face) -> None:
+    server.will(asks(("weather", '{"city":"Beijing","days":null}')), answer(completion("Rain.")))
+    assert run(face, weather, strict=True).content == "Rain."
+    (sent,) = server.requests[0].json["tools"]
+    assert sent["function"]["strict"] is True
+    assert sent["function"]["parameters"]["required"] == ["city", "days"]
+    assert '"days":1' in told(server)[-1]
+
+
 def test_steps_come_to_an_end(server: RawServer, face: Face) -> None:
     server.will(asks(("weather", {"city": "A"})))
     with pytest.raises(ToolStepsError, match="after 3 steps; allow more with max_steps") as caught:

@@ -269,3 +269,36 @@ class NoJson:
 )
 def test_docstrings(text: str | None, told: str, parameters: dict[str, str]) -> None:
     assert parse_docstring(text) == (told, parameters)
+
+
+def book(city: str, place: Place, nights: int = 1, unit: Unit | None = None) -> None:
+    """Books a room."""
+
+
+def test_a_strict_schema_requires_all_and_allows_no_more() -> None:
+    function: Any = Tool(book).as_param(strict=True)["function"]
+    assert function["strict"] is True
+    schema = function["parameters"]
+    assert schema["required"] == ["city", "place", "nights", "unit"]
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["nights"] == {"anyOf": [{"type": "integer", "default": 1}, {"type": "null"}]}
+    assert {"type": "null"} in schema["properties"]["unit"]["anyOf"]
+    closed = schema["$defs"]["Place"]
+    assert (closed["required"], closed["additionalProperties"]) == (["city", "country"], False)
+    plain: Any = Tool(book).as_param()["function"]
+    assert "strict" not in plain
+    assert plain["parameters"]["required"] == ["city", "place"]
+
+
+def test_null_is_a_default_where_null_is_not_meant() -> None:
+    given = Tool(book).arguments('{"city":"B","place":{"city":"B"},"nights":null,"unit":null}')
+    assert given == {"city": "B", "place": Place("B"), "unit": None}
+    with pytest.raises(msgspec.ValidationError):
+        Tool(book).arguments('{"city":null,"place":{"city":"B"}}')
+
+
+def test_a_dict_of_any_keys_has_no_strict_schema() -> None:
+    def anything(said: dict[str, int]) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="dict of any keys"):
+        Tool(anything).as_param(strict=True)

@@ -69,6 +69,7 @@ class ToolSteps:
         options: ToolOptions,
         *,
         raise_errors: bool,
+        strict: bool = False,
     ) -> None:
         if isinstance(max_steps, bool) or max_steps < 1:
             raise ConfigurationError(f"max_steps={max_steps!r} must be 1 or more.")
@@ -76,6 +77,7 @@ class ToolSteps:
             if name in options:
                 raise TypeError(f"run_tools() takes no {name}; use chat.completions.create() for it")
         self._tools = _by_name(tools)
+        self._params = [tool.as_param(strict=strict) for tool in self._tools.values()]
         self._model = model
         self._messages: list[MessageParam] = [*messages]
         self._options = options
@@ -92,7 +94,7 @@ class ToolSteps:
         """The arguments of the next step's call of the model."""
         params: ChatParams = {**self._options, "model": self._model, "messages": self._messages}
         if self._tools:
-            params["tools"] = [tool.as_param() for tool in self._tools.values()]
+            params["tools"] = self._params
         choice = params.get("tool_choice")
         if self._steps and choice is not None and choice not in ("none", "auto"):
             params["tool_choice"] = None

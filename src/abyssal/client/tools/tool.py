@@ -47,12 +47,17 @@ class Tool:
         call = getattr(function, "__call__", None)  # noqa: B004 - of an object that is called like a function
         return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
-    def as_param(self) -> dict[str, object]:
-        """As an element of a request's `tools`."""
+    def as_param(self, *, strict: bool = False) -> dict[str, object]:
+        """As an element of a request's `tools`; `strict` holds the model to the schema, where a service can.
+
+        Raises ConfigurationError for a function whose schema cannot be strict.
+        """
         function: dict[str, object] = {"name": self.name}
         if self.description:
             function["description"] = self.description
-        function["parameters"] = self._signature.schema
+        if strict:
+            function["strict"] = True
+        function["parameters"] = self._signature.strict_schema() if strict else self._signature.schema
         return {"type": "function", "function": function}
 
     def arguments(self, text: str) -> dict[str, Any]:
