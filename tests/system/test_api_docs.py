@@ -145,6 +145,19 @@ def test_the_line_for_python(
             assert answer is not None
 
 
+LONGER = [block for block in blocks("python") if "import " in block][1:]
+
+
+@pytest.mark.parametrize("example", LONGER)
+def test_a_longer_example_runs_too(platform: Platform, monkeypatch: pytest.MonkeyPatch, example: str) -> None:
+    beginning = next(block for block in blocks("python") if "import " in block)
+    for name, value in platform.variables("").items():
+        monkeypatch.setenv(name, value)
+    names: dict[str, Any] = {}
+    exec(beginning + example, names)
+    names["client"].close()
+
+
 STREAMED = [
     operation
     for operation in OPERATIONS

@@ -51,7 +51,8 @@ _SAYS = {
 _ABOUT = (
     "A DeepSeek API platform: every DeepSeek dialect, in front of the official service, of self-hosted "
     "upstreams or of its own engine. `HEAD` is taken wherever `GET` is. Another method is answered with 405 "
-    "and `Allow`, another path with 404, each with an error object."
+    "and `Allow`, another path with 404, each with an error object. Bodies may be compressed "
+    "(`Content-Encoding`: gzip, deflate or zstd), and so are answers (`Accept-Encoding`: gzip or zstd)."
 )
 
 
@@ -158,7 +159,8 @@ def _media(body: Body, components: Components) -> dict[str, Any]:
     if body.media == EVENTS:
         return {"x-event": components.of(body.schema)}
     if body.schema is None:
-        return {"schema": {"type": "string"}}
+        said = {"description": body.says} if body.says else {}
+        return {"schema": {"type": "string", "contentMediaType": body.media.partition(";")[0]} | said}
     return {"schema": components.of(body.schema)}
 
 

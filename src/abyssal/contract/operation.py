@@ -17,6 +17,7 @@ from abyssal.wire.errors import ErrorBody
 JSON = "application/json"
 EVENTS = "text/event-stream"
 FORM = "application/x-www-form-urlencoded"
+PROTOBUF = "application/x-protobuf"
 
 Where = Literal["path", "query", "header"]
 

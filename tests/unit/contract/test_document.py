@@ -22,7 +22,8 @@ from abyssal.wire.chat_request import ChatRequest
 DOCUMENT = build_document()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 REQUESTS = sorted(
-    {body.schema for operation in OPERATIONS for body in operation.bodies}, key=lambda kind: kind.__name__
+    {body.schema for operation in OPERATIONS for body in operation.bodies if body.schema},
+    key=lambda kind: kind.__name__,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +14,11 @@ from tests.unit.gateway.stage import stages
 
 from abyssal.config import IdentityConfig
 from abyssal.contract.http import contract_routes
+from abyssal.contract.operation import PROTOBUF
 from abyssal.contract.operations import OPERATIONS, TAGS
+from abyssal.gateway.bodies import layer
 from abyssal.platform.http.app import build_app
+from abyssal.wire.protobuf import SCHEMA
 
 ROOT = Path(__file__).parents[3]
 TABLE = {(operation.method, operation.path) for operation in OPERATIONS}
@@ -79,6 +83,26 @@ def test_every_operation_has_a_route() -> None:
     models = {prefix for prefix in prefixes if prefix.endswith("models/")}
     answered = {row for row in TABLE if any(row == ("GET", prefix + "{model}") for prefix in models)}
     assert TABLE - routes - answered == set()
+
+
+def test_protobuf_is_taken_where_the_table_says_so() -> None:
+    taken = {
+        operation.path
+        for operation in OPERATIONS
+        if PROTOBUF in {body.media for body in operation.bodies}
+        and PROTOBUF in {body.media for answer in operation.answers for body in answer.bodies}
+    }
+    assert {path.encode() for path in taken} == set(layer._PROTOBUF)
+    messages = set(re.findall(r"^message (\w+)", SCHEMA.read_text(), re.MULTILINE))
+    named = {
+        name
+        for operation in OPERATIONS
+        for body in (*operation.bodies, *(body for answer in operation.answers for body in answer.bodies))
+        if body.media == PROTOBUF
+        for name in re.findall(r"`([A-Z]\w+)`", body.says)
+    }
+    assert "ChatRequest" in named
+    assert named <= messages
 
 
 def test_each_is_there_once_and_belongs_to_a_family() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from abyssal.contract.answers import Vectors
-from abyssal.contract.operation import EVENTS, JSON, Answer, Body, Operation, Parameter
+from abyssal.contract.operation import EVENTS, JSON, PROTOBUF, Answer, Body, Operation, Parameter
 from abyssal.gateway.dialects.completions_request import CompletionRequest
 from abyssal.gateway.dialects.completions_writer import TextCompletion
 from abyssal.wire.chat import ChatCompletion, ChatCompletionChunk, Model, ModelList
@@ -30,13 +30,24 @@ STRICT = Parameter(
     "x-abyssal-strict", "header", "`1`: a parameter that the upstream would ignore is refused by name."
 )
 
+
+def _message(name: str, *, streams: bool = False) -> Body:
+    """A body in Protobuf: the message called `name`."""
+    events = "; with `stream: true` many a `StreamEvent`, each after its length" if streams else ""
+    return Body(PROTOBUF, says=f"The message `{name}` of `/v1/schema.proto`{events}.")
+
+
 _CHAT_ANSWER = Answer(
     "The answer; with `stream: true` its events, and `data: [DONE]` at the end.",
-    (Body(JSON, ChatCompletion), Body(EVENTS, ChatCompletionChunk)),
+    (
+        Body(JSON, ChatCompletion),
+        Body(EVENTS, ChatCompletionChunk),
+        _message("ChatCompletion", streams=True),
+    ),
 )
 _TEXT_ANSWER = Answer(
     "The text; with `stream: true` its events, and `data: [DONE]` at the end.",
-    (Body(JSON, TextCompletion), Body(EVENTS, TextCompletion)),
+    (Body(JSON, TextCompletion), Body(EVENTS, TextCompletion), _message("Completion", streams=True)),
 )
 _ASKED = {
     "model": "deepseek-chat",
@@ -67,7 +78,7 @@ def _chat() -> Iterator[Operation]:
             "has another. Keys that are not in the table of fields are the upstream's matter.",
             scope="chat",
             parameters=(*RESUMING, STRICT),
-            bodies=(Body(JSON, ChatRequest),),
+            bodies=(Body(JSON, ChatRequest), _message("ChatRequest")),
             answers=(_CHAT_ANSWER,),
             errors=CALL_ERRORS,
             example=_ASKED,
@@ -119,7 +130,7 @@ def _text() -> Iterator[Operation]:
             says=says,
             scope="chat",
             parameters=RESUMING,
-            bodies=(Body(JSON, CompletionRequest),),
+            bodies=(Body(JSON, CompletionRequest), _message("CompletionRequest")),
             answers=(_TEXT_ANSWER,),
             errors=CALL_ERRORS,
             example=({"model": "deepseek-chat"} if path.endswith("completions") else {})
@@ -141,11 +152,11 @@ def _embeddings() -> Iterator[Operation]:
             else "A vector for each input. A model whose upstream has no embeddings is refused with "
             "`no_embeddings`.",
             scope="embeddings",
-            bodies=(Body(JSON, EmbeddingRequest),),
+            bodies=(Body(JSON, EmbeddingRequest), _message("EmbeddingRequest")),
             answers=(
                 Answer(
                     "The vectors. With `encoding_format: base64` each is text: little-endian float32.",
-                    (Body(JSON, Vectors),),
+                    (Body(JSON, Vectors), _message("EmbeddingList")),
                 ),
             ),
             errors=CALL_ERRORS,
