@@ -167,7 +167,11 @@ class _BackstageCall:
 
 
 class _UploadCall(_BackstageCall):
-    """One whose body is passed on while it comes, over a connection of its own that is not used again."""
+    """One whose body is passed on while it comes, over a connection of its own that is not used again.
+
+    It is closed here and not by the application: whoever closes with a body unread takes the answer away
+    that it has sent (RFC 9112 §9.6).
+    """
 
     def start(self) -> None:
         self._exchange.call = self
@@ -181,7 +185,7 @@ class _UploadCall(_BackstageCall):
         asked, length = self._exchange.head, self._upload.length
         target = asked.path + (b"?" + asked.query if asked.query else b"")
         framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
-        head = b"POST %b HTTP/1.1\r\nhost: abyssal\r\nx-request-id: %b\r\n%b%b\r\nconnection: close\r\n\r\n"
+        head = b"POST %b HTTP/1.1\r\nhost: abyssal\r\nx-request-id: %b\r\n%b%b\r\n\r\n"
         return head % (target, self._exchange.id.encode(), self._lines + asked.forwarded, framing)
 
     def on_piece(self, data: bytes) -> None:
@@ -198,6 +202,12 @@ class _UploadCall(_BackstageCall):
     def on_head(self, status: int, headers: Headers) -> None:
         self._upload.answered = True
         super().on_head(status, headers)
+
+    def on_end(self) -> None:
+        connection = self._connection
+        super().on_end()
+        if connection is not None:
+            connection.close()
 
     def _write(self, data: bytes) -> None:
         if self._connection is not None:
