@@ -132,6 +132,8 @@ class Repairs(_Table, frozen=True, kw_only=True):
     empty_json: bool | None = None
     json_schema: bool | None = None
     strict_tools: bool | None = None
+    usage: bool | None = None
+    blank_lines: bool | None = None
     error_label: bool | None = None
 
 

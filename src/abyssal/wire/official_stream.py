@@ -5,12 +5,14 @@ Source: the official service sends usage on the chunk that has a `finish_reason`
 
 1. Events pass untouched until one finishes a choice; only that one is held.
 2. A usage chunk that follows is folded into the held chunk and swallowed.
-3. Anything else that follows lets the held chunk go as it was.
+3. Anything else that follows lets the held chunk go as it was; if that is the end of the stream, with what
+   `missing` says of it, where it says anything.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from itertools import pairwise
 
 import msgspec
@@ -25,9 +27,10 @@ _encode = msgspec.json.Encoder().encode
 class UsageFolder:
     """The state of one stream. `feed` takes whole events (bytes that end an event) and gives whole events."""
 
-    __slots__ = ("_held",)
+    __slots__ = ("_held", "_missing")
 
-    def __init__(self) -> None:
+    def __init__(self, missing: Callable[[int], msgspec.Raw] | None = None) -> None:
+        self._missing = missing
         self._held: dict[str, msgspec.Raw] | None = None
 
     def feed(self, events: bytes) -> bytes:
@@ -42,7 +45,7 @@ class UsageFolder:
     def end(self) -> bytes:
         """What is still held when the stream is over."""
         out: list[bytes] = []
-        self._let_go(out)
+        self._let_go(out, last=True)
         return b"".join(out)
 
     def fold(self, usage: msgspec.Raw) -> msgspec.Raw:
@@ -54,7 +57,7 @@ class UsageFolder:
         chunk = _decode(data[5:]) if data.startswith(b"data:") else None
         if chunk is None:  # a comment, [DONE], or nothing we know
             if not data.startswith(b":") or b"\ndata:" in data:
-                self._let_go(out)
+                self._let_go(out, last=True)
             out.append(event)
             return
         usage = chunk.get("usage")
@@ -70,8 +73,10 @@ class UsageFolder:
         else:
             out.append(event)
 
-    def _let_go(self, out: list[bytes]) -> None:
+    def _let_go(self, out: list[bytes], *, last: bool = False) -> None:
         if self._held is not None:
+            if last and self._missing is not None:
+                self._held["usage"] = self._missing(len(out) + 1)
             out.append(b"data: " + _encode(self._held) + b"\n\n")
             self._held = None
 

@@ -23,7 +23,7 @@ class _CompletionDetails(msgspec.Struct):
 
 
 class TokenUsage(msgspec.Struct):
-    """`usage` of an answer, in tokens."""
+    """`usage` of an answer, in tokens; `estimated` where nobody counted them."""
 
     prompt_tokens: Tokens = 0
     completion_tokens: Tokens = 0
@@ -31,6 +31,7 @@ class TokenUsage(msgspec.Struct):
     prompt_cache_hit_tokens: Tokens | None = None
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
+    estimated: bool | None = None
 
     @property
     def cached_tokens(self) -> int:
@@ -57,6 +58,7 @@ def sum_of(usages: Sequence[TokenUsage | None]) -> TokenUsage | None:
         sum(usage.cached_tokens for usage in known),
         None,
         _CompletionDetails(sum(usage.reasoning_tokens for usage in known)),
+        any(usage.estimated for usage in known),
     )
 
 

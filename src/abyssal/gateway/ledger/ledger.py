@@ -55,8 +55,10 @@ class Ledger:
         request, key, usage = exchange.request, exchange.principal, exchange.usage
         assert request is not None
         assert key is not None
-        estimated = usage is None and (exchange.status in (200, 499) or exchange.relayed_events > 0)
-        if usage is None:
+        if usage is not None:
+            estimated = bool(usage.estimated)
+        else:
+            estimated = exchange.status in (200, 499) or exchange.relayed_events > 0
             usage = _estimate(exchange) if estimated else _NOTHING
         started, first = exchange.started_at, exchange.first_byte_at
         self._journal.append(

@@ -22,6 +22,7 @@ from abyssal.gateway.exchange import Exchange
 from abyssal.gateway.relay import heads
 from abyssal.gateway.relay.events import Ending, EventStream
 from abyssal.gateway.relay.tail import AnswerTail
+from abyssal.gateway.repairs.usage import with_usage
 from abyssal.gateway.upstreams.connection import Headers, UpstreamConnection, UpstreamFaultError
 from abyssal.gateway.upstreams.upstream import Upstream
 from abyssal.wire.errors import ApiError, UnavailableError, UpstreamBrokenError, UpstreamTimeoutError
@@ -30,6 +31,7 @@ from abyssal.wire.usage import usage_of_answer
 HOLD_BYTES = 512 * 1024
 _AT_ONCE = 2.0  # seconds in which word of a closed connection arrives; later, the upstream was at work
 KEEP_ALIVE = b": keep-alive\n\n"
+_CHATS = ("chat", "beta chat")
 
 _WAITING, _HOLDING, _PASSING, _STREAMING, _OVER = range(5)
 
@@ -243,11 +245,19 @@ class RelayCall:
             return
         lines = heads.forwarded(self._headers)
         if b"content-encoding:" not in lines:
+            repairs = self._upstream.profile.repairs
+            if body[:1].isspace() and "blank_lines" in repairs:
+                body = body.strip()
+                exchange.repairs += ("blank_lines",)
             try:
                 body = self._upstream.repair_answer(exchange, body)
                 if exchange.mending is not None:
                     body = exchange.mending.answer(exchange, body)
                 exchange.usage = usage_of_answer(body)
+                if exchange.usage is None and "usage" in repairs and exchange.route in _CHATS:
+                    body, exchange.usage = with_usage(exchange, body)
+                    if exchange.usage is not None:
+                        exchange.repairs += ("usage",)
             except msgspec.DecodeError:
                 message = f'The upstream "{name}" answered something that is not a JSON object; try again.'
                 self._fail(UpstreamBrokenError(message, code="upstream_garbage"))
@@ -308,7 +318,8 @@ class RelayCall:
         stream_filter = self._upstream.stream_filter(exchange)
         if exchange.mending is not None:
             stream_filter = exchange.mending.stream_filter(exchange, stream_filter)
-        self._stream = EventStream(stream_filter)
+        clean = "blank_lines" in self._upstream.profile.repairs
+        self._stream = EventStream(stream_filter, clean=clean)
         lines = heads.stream_lines(self._headers) + heads.repairs_line(exchange.repairs)
         exchange.client.begin(200, lines, None)
 

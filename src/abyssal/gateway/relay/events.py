@@ -22,6 +22,9 @@ _TAIL = 4  # data events at the end of a stream that tell how it ended
 # A line end never stands inside a JSON string, so what these find is no text of an answer.
 _DONE_LINE = re.compile(rb"^data: ?\[DONE\]", re.MULTILINE)
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
+_SIGNS_OF_LIFE = frozenset((b"\n", b"\r", b":"))  # blank lines and comments before an event
+_COMMENT_LINE = re.compile(rb"^(:[^\r\n]*)\r?\n(?=[^\r\n])", re.MULTILINE)  # ... that no blank line ends
+_BLANKS = re.compile(rb"\r?\n(?:\r?\n){2,}")
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
 
 _event = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -37,12 +40,16 @@ class Ending(Enum):
 
 
 class EventStream:
-    """One stream on its way. `count` is the number of data events so far, `[DONE]` not counted."""
+    """One stream on its way. `count` is the number of data events so far, `[DONE]` not counted.
 
-    __slots__ = ("_filter", "_partial", "_tail", "_usage", "count", "done")
+    `clean` takes blank lines away that stand before an event, and gives comments there an end of their own.
+    """
 
-    def __init__(self, stream_filter: StreamFilter | None) -> None:
+    __slots__ = ("_clean", "_filter", "_partial", "_tail", "_usage", "count", "done")
+
+    def __init__(self, stream_filter: StreamFilter | None, *, clean: bool = False) -> None:
         self._filter = stream_filter
+        self._clean = clean
         self._partial = b""
         self._tail: deque[bytes] = deque(maxlen=_TAIL)  # the last pieces with data events in them
         self._usage = b""  # the last piece that told a usage
@@ -61,6 +68,8 @@ class EventStream:
                 if len(self._partial) > _MOST_PARTIAL:  # not events at all: let it pass
                     cut, self._partial = len(data), b""
                 data = data[:cut]
+        if self._clean and data[:1] in _SIGNS_OF_LIFE:
+            data = _BLANKS.sub(b"\n\n", _COMMENT_LINE.sub(rb"\1\n\n", data.lstrip(b"\r\n")))
         if self._filter is not None and data:
             data = self._filter.feed(data)
         if data:

@@ -18,6 +18,8 @@ Repair = Literal[
     "empty_json",
     "json_schema",
     "strict_tools",
+    "usage",
+    "blank_lines",
     "error_label",
 ]
 

@@ -39,6 +39,7 @@ class DeepSeek(Upstream):
                 "empty_json",
                 "json_schema",
                 "strict_tools",
+                "blank_lines",
                 "error_label",
             }
         ),

@@ -19,7 +19,15 @@ class OpenAICompatible(Upstream):
         asks_usage=True,
         usage_chunk=True,
         repairs=frozenset(
-            {"legacy_functions", "leaked_tool_calls", "empty_json", "strict_tools", "error_label"}
+            {
+                "legacy_functions",
+                "leaked_tool_calls",
+                "empty_json",
+                "strict_tools",
+                "usage",
+                "blank_lines",
+                "error_label",
+            }
         ),
     )
 

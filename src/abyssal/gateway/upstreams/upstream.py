@@ -6,6 +6,7 @@ Its protocol is an upstream kind (a file each in this folder); a server's peculi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from urllib.parse import urlsplit
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from abyssal.config import Repairs
 from abyssal.gateway.exchange import Exchange, Native, StreamFilter, UpstreamRoute
 from abyssal.gateway.repairs.switches import Repair, switched
+from abyssal.gateway.repairs.usage import stream_usage
 from abyssal.gateway.upstreams.pool import Address, ConnectionPool
 from abyssal.gateway.upstreams.retry_budget import RetryBudget
 from abyssal.wire.chat_request import ChatRequest
@@ -153,7 +155,10 @@ class Upstream:
 
     def stream_filter(self, exchange: Exchange) -> StreamFilter | None:
         """What makes this upstream's streams official; None when they are."""
-        return UsageFolder() if self.profile.usage_chunk else None
+        profile = self.profile
+        if not profile.usage_chunk:
+            return None
+        return UsageFolder(partial(stream_usage, exchange) if "usage" in profile.repairs else None)
 
     def repair_answer(self, exchange: Exchange, body: bytes) -> bytes:
         """A whole answer, made official."""
