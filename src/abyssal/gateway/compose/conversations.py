@@ -88,9 +88,7 @@ class Conversations:
         place = (principal.credential.project.id, asked.conversation, self._writer, exchange.id)
         give_back = partial(self._tell, RELEASE, Release(*place))
         question = self._ask(OPEN, _pack(Open(*place, waits, _EVERYTHING if window is None else window)))
-        limit = self._loop.call_later(
-            self._wait + _PATIENCE, _give_up, finding, _unanswered("The conversation cannot be read now")
-        )
+        limit = self._loop.call_later(self._wait + _PATIENCE, _give_up, finding, _unanswered())
 
         def opened(question: asyncio.Future[bytes]) -> None:
             fault = question.exception()
@@ -173,15 +171,13 @@ class Conversations:
         self._holding.pop(place[3], None)
         stored: asyncio.Future[None] = self._loop.create_future()
         content = _encode([message.raw for message in messages])
-        limit = self._loop.call_later(
-            _PATIENCE, _give_up, stored, _unanswered("It is not known whether the turn was kept; look at it")
-        )
+        limit = self._loop.call_later(_PATIENCE, _give_up, stored, _perhaps_stored())
 
         def told(answer: asyncio.Future[bytes]) -> None:
             limit.cancel()
+            fault = answer.exception()
             if stored.done():
                 return
-            fault = answer.exception()
             if fault is None:
                 stored.set_result(None)
             else:
@@ -264,10 +260,20 @@ def _give_up(waiting: asyncio.Future[None], error: ApiError) -> None:
         waiting.set_exception(error)
 
 
-def _unanswered(what: str) -> UnavailableError:
+def _unanswered() -> UnavailableError:
     return UnavailableError(
-        f"{what} (the platform's database did not answer within {_PATIENCE:g} s); try again shortly.",
+        f"The conversation cannot be read now (the database did not answer within {_PATIENCE:g} s); try "
+        "again shortly.",
         code="store_unavailable",
+        retry_after=1,
+    )
+
+
+def _perhaps_stored() -> UnavailableError:
+    return UnavailableError(
+        f"The database did not answer within {_PATIENCE:g} s, so it is not known whether this turn was added "
+        "to the conversation; look at it before you ask again.",
+        code="conversation_not_stored",
         retry_after=1,
     )
 

@@ -11,7 +11,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import msgspec
 from sqlalchemy import Engine
@@ -36,7 +37,10 @@ from abyssal.wire.errors import ConflictError, UnavailableError
 
 LEASE = 15.0  # seconds
 _LOOK_AGAIN = 0.1  # seconds, while a call on another node has the lease
+_PATIENCE = 10.0  # seconds for the database; less than workers have
 _NS = 1_000_000_000
+
+T = TypeVar("T")
 
 _open = msgspec.msgpack.Decoder(Open)
 _append = msgspec.msgpack.Decoder(Append)
@@ -61,7 +65,7 @@ async def open_conversation(body: bytes, plane: ControlPlane) -> bytes:
             async with asyncio.timeout_at(deadline):
                 await turn
         while True:
-            opened = await plane.run(lambda: _take(plane, asked))
+            opened = await _in_time(plane, lambda: _take(plane, asked))
             if not plane.ordering.holds(place, holder):
                 raise UnavailableError("The call that asked is over.")
             if opened is not None:
@@ -99,6 +103,22 @@ async def release_conversation(body: bytes, plane: ControlPlane) -> bytes:
     finally:
         plane.ordering.leave(place, holder)
     return b""
+
+
+async def _in_time(plane: ControlPlane, work: Callable[[], T]) -> T:
+    """What `work` gives; UnavailableError after `_PATIENCE`. A lease taken later runs out by itself."""
+    done = asyncio.get_running_loop().create_task(plane.run(work))
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await asyncio.shield(done)
+    except TimeoutError:
+        done.add_done_callback(lambda late: late.cancelled() or late.exception())
+        raise UnavailableError(
+            f"The conversation cannot be read now (the database did not answer within {_PATIENCE:g} s); try "
+            "again shortly.",
+            code="store_unavailable",
+            retry_after=1,
+        ) from None
 
 
 def renew(engine: Engine, held: Iterable[tuple[Place, Holder]], *, now_ns: int) -> None:
