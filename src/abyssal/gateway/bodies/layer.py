@@ -4,7 +4,8 @@
 2. A body is opened when it is known whose it is: a stranger has nothing inflated, and what was signed is the
    bytes as they came.
 3. Inflating beyond `AT_ONCE` goes on in a thread, of which there is one: a bomb keeps nobody waiting but the
-   next large compressed body, and takes no more memory than the limit of a body.
+   next large compressed body, and takes no more memory than the limit of a body. Behind it at most
+   `MOST_WAITING` wait, which are seconds.
 4. A request whose forms are plain comes by none of this.
 """
 
@@ -18,10 +19,11 @@ from abyssal.gateway.bodies.compressed import Compressed
 from abyssal.gateway.bodies.link import Connection
 from abyssal.gateway.exchange import Exchange, RequestHead
 from abyssal.wire.content_coding import Inflater
-from abyssal.wire.errors import UnsupportedMediaTypeError
+from abyssal.wire.errors import UnavailableError, UnsupportedMediaTypeError
 from abyssal.wire.forms import Forms
 
 AT_ONCE = 1024 * 1024  # bytes; 2 ms or so
+MOST_WAITING = 16
 
 _PROTOBUF = {
     b"/v1/chat/completions": "chat",
@@ -46,6 +48,7 @@ class Bodies:
         self._loop = loop
         self._most = most
         self._thread: ThreadPoolExecutor | None = None
+        self._waiting = 0  # bodies at or before the thread
 
     def wrap(self, exchange: Exchange) -> None:
         """Put the answer's side before the client of an exchange whose head has forms."""
@@ -75,6 +78,11 @@ class Bodies:
         if forms.coding:
             inflater = Inflater(forms.coding, exchange.body, self._most)
             if not inflater.run(AT_ONCE):
+                if self._waiting > MOST_WAITING:
+                    raise UnavailableError(
+                        "Too many large compressed bodies came at once; try again, or send it as it is.",
+                        retry_after=1,
+                    )
                 return self._loop.create_task(self._inflate(exchange, forms, inflater))
             exchange.body = inflater.body()
         self._read(exchange, forms)
@@ -83,7 +91,11 @@ class Bodies:
     async def _inflate(self, exchange: Exchange, forms: Forms, inflater: Inflater) -> None:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="inflate")
-        await self._loop.run_in_executor(self._thread, inflater.run, self._most)
+        self._waiting += 1
+        try:
+            await self._loop.run_in_executor(self._thread, inflater.run, self._most)
+        finally:
+            self._waiting -= 1
         exchange.body = inflater.body()
         self._read(exchange, forms)
 

@@ -7,11 +7,15 @@ import gzip
 import hashlib
 import json
 import sys
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.unit.gateway.messages import DONE, KEY, LAST, chat, chunk, completion, get
 from tests.unit.gateway.stage import Client, Stage
+
+from abyssal.gateway.bodies.layer import MOST_WAITING
 
 if sys.version_info < (3, 14):
     from backports import zstd
@@ -114,6 +118,22 @@ def test_a_bomb_is_too_large(stage: Stage) -> None:
     assert (answer.status, answer.error["code"]) == (413, "payload_too_large")
     assert not client.gone
     assert stage.server.connections == []
+
+
+def test_of_many_at_once_the_last_are_refused(stage: Stage) -> None:
+    hold, bomb = threading.Event(), coded(b"gzip", gzip.compress(bytes(2 << 20), 1))
+    stage.gateway.bodies._thread = thread = ThreadPoolExecutor(1)
+    thread.submit(hold.wait, 60)
+    clients = [stage.client().send(bomb) for _ in range(MOST_WAITING + 2)]
+    try:
+        answers = [client.answers() for client in clients]
+    finally:
+        hold.set()
+    assert answers[:-1] == [[]] * (MOST_WAITING + 1)
+    (refused,) = answers[-1]
+    assert (refused.status, refused.header("retry-after")) == (503, "1")
+    wait_for_thread(stage)
+    assert [client.answer().status for client in clients[:-1]] == [400] * (MOST_WAITING + 1)
 
 
 def test_a_client_that_leaves_meanwhile(stage: Stage) -> None:
