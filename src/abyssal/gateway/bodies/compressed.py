@@ -6,15 +6,19 @@
    so that nobody else waits for it.
 3. What is compressed already passes, and so do types that hardly shrink, and parts of something: their range
    is one of the plain bytes (RFC 9110 §14).
+4. A strong entity tag is that of the plain bytes; of the compressed it says as much as a weak one (§8.8.3).
 """
 
 from __future__ import annotations
+
+import re
 
 from abyssal.gateway.bodies.link import Connection, Link
 from abyssal.wire.content_coding import Compressor, compressor
 
 LEAST = 1024
 MOST = 1024 * 1024
+_STRONG = re.compile(rb'((?:^|\n)etag:[ \t]*)"', re.IGNORECASE)
 _TYPES = (b"text/", b"application/json", b"application/x-protobuf", b"image/svg+xml")
 
 
@@ -30,14 +34,14 @@ class Compressed(Link):
         """A whole answer."""
         if LEAST <= len(body) <= MOST and _shrinks(headers):
             work = compressor(self._coding)
-            headers, body = headers + self._lines(), work.compress(body) + work.flush()
+            headers, body = self._relabelled(headers), work.compress(body) + work.flush()
         self._client.answer(status, headers, body)
 
     def begin(self, status: int, headers: bytes, length: int | None) -> None:
         """The head of an answer that comes in pieces."""
         if length is not None and length >= LEAST and _shrinks(headers):
             self._compressor = compressor(self._coding)
-            headers, length = headers + self._lines(), None
+            headers, length = self._relabelled(headers), None
         self._client.begin(status, headers, length)
 
     def send(self, data: bytes) -> None:
@@ -54,8 +58,9 @@ class Compressed(Link):
             self._client.send(self._compressor.flush())
         self._client.finish()
 
-    def _lines(self) -> bytes:
-        return b"content-encoding: %b\r\nvary: accept-encoding\r\n" % self._coding
+    def _relabelled(self, headers: bytes) -> bytes:
+        headers = _STRONG.sub(rb'\1W/"', headers)
+        return headers + b"content-encoding: %b\r\nvary: accept-encoding\r\n" % self._coding
 
 
 def _shrinks(headers: bytes) -> bool:

@@ -177,6 +177,20 @@ def test_an_answer_is_compressed_when_that_is_asked(stage: Stage, accept: bytes,
     assert len(answer.body) < len(LONG) / 5
 
 
+@pytest.mark.parametrize(
+    ("tag", "sent"), [(b'"a"', 'W/"a"'), (b'W/"a"', 'W/"a"'), (b' \t"a, b"', 'W/"a, b"')]
+)
+def test_a_strong_entity_tag_is_not_that_of_compressed_bytes(stage: Stage, tag: bytes, sent: str) -> None:
+    client = stage.client().send(get("/", accepting(b"gzip")))
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nETag:%b\r\nContent-Length: %d\r\n\r\n"
+    stage.server.last.say(head % (tag, len(LONG)) + LONG)
+    answer = client.answer()
+    assert (answer.header("content-encoding"), answer.header("etag")) == ("gzip", sent)
+    plain = stage.client().send(get("/"))
+    stage.server.last.say(head % (tag, len(LONG)) + LONG)
+    assert plain.answer().header("etag") == tag.decode().strip()
+
+
 @pytest.mark.parametrize("accept", [b"", b"br", b"identity", b"gzip;q=0", b"deflate"])
 def test_nor_when_it_is_not(stage: Stage, accept: bytes) -> None:
     client = stage.client().send(chat(headers=accepting(accept)))
