@@ -169,6 +169,7 @@ class RelayCall:
             events = self._stream.take(data)
             if events:
                 self._out.append(events)
+                self._exchange.relayed_events = self._stream.count
         elif self._state == _PASSING:
             self._out.append(data)
             self._tail.take(data)
@@ -187,10 +188,8 @@ class RelayCall:
         out = self._out
         if out:
             self._out = []
-            if self._stream is not None:
-                exchange.relayed_events = self._stream.count
-                if self._stream.done:
-                    self._settle_done()
+            if self._stream is not None and self._stream.done:
+                self._settle_done()
             self._written_at = now
             exchange.client.send(out[0] if len(out) == 1 else b"".join(out))
 
