@@ -70,7 +70,12 @@ class SocketConnection:
 
         Raises ApiTimeoutError, ApiConnectionError, ProtocolError.
         """
-        data = self.receive(timeout, deadline)
+        if timeout != self._timeout or deadline is not None:
+            self._set_timeout(timeout, deadline)
+        try:
+            data = self._socket.recv(_READ_BYTES)
+        except OSError as error:
+            self._read_failed(error, timeout, deadline)
         if data:
             return reader.feed(data)
         reader.feed_end()
@@ -82,14 +87,8 @@ class SocketConnection:
             self._set_timeout(timeout, deadline)
         try:
             return self._socket.recv(_READ_BYTES)
-        except (TimeoutError, BlockingIOError):
-            raise ApiTimeoutError(
-                f"{self._where} sent nothing for {timeout or 0:g} s; allow more with timeout=."
-                if deadline is None or time.monotonic() < deadline
-                else f"The answer of {self._where} was not whole when the call's total time was over."
-            ) from None
         except OSError as error:
-            self._lost(error)
+            self._read_failed(error, timeout, deadline)
 
     def begin_idling(self) -> None:
         """The exchange is over."""
@@ -101,7 +100,12 @@ class SocketConnection:
 
     def is_fresh(self) -> bool:
         """Whether the idle connection is not too old, and not our parent process's."""
-        return time.monotonic() - self._idle_since <= defaults.IDLE_TIMEOUT and self._owner == os.getpid()
+        return time.monotonic() - self._idle_since <= defaults.IDLE_TIMEOUT and self.is_own
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is this process's, and not our parent's, which goes on using it."""
+        return self._owner == os.getpid()
 
     def is_silent(self) -> bool:
         """Whether nothing has come, not even the end."""
@@ -122,6 +126,15 @@ class SocketConnection:
         elif not _set_kernel_timeout(self._socket, timeout):
             raise ApiConnectionError(f"The connection to {self._where} broke.")
         self._timeout = timeout
+
+    def _read_failed(self, error: OSError, timeout: float | None, deadline: float | None) -> NoReturn:
+        if not isinstance(error, TimeoutError | BlockingIOError):
+            self._lost(error)
+        raise ApiTimeoutError(
+            f"{self._where} sent nothing for {timeout or 0:g} s; allow more with timeout=."
+            if deadline is None or time.monotonic() < deadline
+            else f"The answer of {self._where} was not whole when the call's total time was over."
+        ) from None
 
     def _lost(self, error: OSError) -> NoReturn:
         reason = error.strerror or error

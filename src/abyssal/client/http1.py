@@ -196,7 +196,7 @@ class AnswerReader:
 
 
 def _chunk_length(line: bytes) -> int:
-    digits = line.partition(b";")[0].rstrip(b" \t")
+    digits = line if line.isalnum() else line.partition(b";")[0].rstrip(b" \t")
     if not digits.isalnum() or len(digits) > 16:
         raise ProtocolError(f"The answer has a chunk whose length is no hexadecimal number: {line[:40]!r}.")
     try:

@@ -8,7 +8,9 @@ Rules:
     10.2.3) is waited for, up to a limit; beyond it the error is raised at once.
  4. Otherwise the wait is drawn evenly from zero to a bound that doubles each time ("full jitter"), so
     that clients which failed together do not return together.
- 5. No wait goes over the call's total time. Nothing is tried again once a byte of a stream has been seen.
+ 5. A call that leaves something behind at the service (a turn of a conversation, a file) is tried again after
+    a connection fault only if nothing of it can have arrived (`core.Call`).
+ 6. No wait goes over the call's total time. Nothing is tried again once a byte of a stream has been seen.
 """
 
 from __future__ import annotations

@@ -53,6 +53,9 @@ class Sockets:
             while (socket := _pop(idle)) is not None:
                 socket.close()
 
+    def __del__(self) -> None:
+        self.close()
+
     def release(self, call: Call, socket: WebSocket) -> None:
         """The answer that `socket` gave is complete; it is kept if it can be."""
         idle = self._idle.setdefault(call.endpoint.head, deque())

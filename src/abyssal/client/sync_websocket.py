@@ -82,8 +82,9 @@ class WebSocket:
     def close(self) -> None:
         """Says goodbye where that is possible at once, and closes."""
         try:
-            self._frames.close()
-            self._write(0.1)
+            if self._connection.is_own:
+                self._frames.close()
+                self._write(0.1)
         except LocalError:
             pass  # it was a courtesy
         self._connection.close()

@@ -61,8 +61,13 @@ class EventDecoder:
         """
         if self._after_cr or b"\r" in data:
             data = self._with_line_feeds(data)
-        events: list[Event] = []
         lines = data.split(b"\n")
+        if len(lines) == 3 and not self._held and self._started and self._type == "message":
+            # Nearly all reads of a stream are one event of one line.
+            line, blank, rest = lines
+            if not blank and not rest and line.startswith(b"data: "):
+                return [Event(line[6:], "message", self._id)]
+        events: list[Event] = []
         rest = lines.pop()
         if lines:
             if self._tail:

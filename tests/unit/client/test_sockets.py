@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -325,6 +326,19 @@ def test_closing_the_client_closes_what_it_kept(sockets: SocketServer, way: str)
         assert sockets.closings == [1000]
         with pytest.raises(ConfigurationError, match="closed"):
             open_stream(face, model="m")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_process_leaves_its_parent_s_sockets_alone(sockets: SocketServer) -> None:
+    sockets.will(HELLO)
+    with opened_face("sync-direct", sockets.url) as face:
+        assert face.client.stream("Hi", model="m").reply().content == "Hello"
+        child = os.fork()
+        if not child:
+            os._exit(0 if face.client.stream("Hi", model="m").reply().content == "Hello" else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert face.client.stream("Hi", model="m").reply().content == "Hello"
+    assert len(sockets.upgrades) == 2
 
 
 def test_pings_are_answered_while_reading_and_on_kept_sockets(sockets: SocketServer, face: Face) -> None:
