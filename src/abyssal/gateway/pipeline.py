@@ -24,7 +24,7 @@ from abyssal.gateway.relay.heads import error_lines
 from abyssal.gateway.relay.reviewed import ReviewedCall
 from abyssal.gateway.upstreams.upstream import Profile, Upstream
 from abyssal.stores.journal import JournalFullError
-from abyssal.wire.chat_request import parse_chat_request
+from abyssal.wire.chat_request import ChatRequest, parse_chat_request, parse_own_chat_request
 from abyssal.wire.embedding_request import parse_embedding_request
 from abyssal.wire.errors import ApiError, InternalServerError
 
@@ -122,7 +122,7 @@ class Pipeline:
             if reading.route is not None:
                 exchange.native = Native(reading.route, exchange.body, direct, reading.only)
             exchange.body, client.writer = reading.body, reading.writer
-            self._chat(exchange)
+            self._chat(exchange, parse_own_chat_request)
 
         self.identified(exchange, read)
 
@@ -191,9 +191,9 @@ class Pipeline:
         except Exception as fault:  # noqa: BLE001  as in a stage
             self._broke(exchange, fault)
 
-    def _chat(self, exchange: Exchange) -> None:
+    def _chat(self, exchange: Exchange, parse: Callable[[bytes], ChatRequest] = parse_chat_request) -> None:
         try:
-            exchange.request = parse_chat_request(exchange.body)
+            exchange.request = parse(exchange.body)
             self._permit(exchange)
             self._admission.admit(exchange)
             composing = self._compose(exchange)

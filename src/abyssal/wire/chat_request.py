@@ -6,6 +6,7 @@ DeepSeek API, "Create Chat Completion", and the platform's specification, sectio
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,7 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from abyssal.wire.errors import BadRequestError
 from abyssal.wire.guard import KeyGuard
-from abyssal.wire.json_body import decode_body, decoded
+from abyssal.wire.json_body import decode_body, decode_own, decoded
 
 MAX_TOKENS = 393_216
 MIN_WINDOW = 16
@@ -141,7 +142,20 @@ def parse_chat_request(body: bytes) -> ChatRequest:
     Raises BadRequestError whose `param` names the field. A body that passes is read the same by any
     other JSON parser: see `abyssal.wire.guard`.
     """
-    request = decode_body(body, _decoder, _guard)
+    return _checked(decode_body(body, _decoder, _guard))
+
+
+def parse_own_chat_request(body: bytes) -> ChatRequest:
+    """As `parse_chat_request`, for a body that a dialect wrote: no key is there twice, all of it is text."""
+    return _checked(decode_own(body, _decoder))
+
+
+def check_case(names: Iterable[str]) -> None:
+    """Raise BadRequestError when one of `names` is a field of a chat request but for letter case."""
+    _guard.check_case(names)
+
+
+def _checked(request: ChatRequest) -> ChatRequest:
     if request.stream_options is not None and not request.stream:
         raise BadRequestError(
             "stream_options is only allowed with stream: true; remove it or stream.", param="stream_options"

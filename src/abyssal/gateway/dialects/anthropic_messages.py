@@ -36,6 +36,8 @@ def chat_messages(prompt: Prompt) -> list[Fields]:
         content = message.content
         if isinstance(content, str):
             out.append({"role": message.role, "content": content})
+        elif len(content) == 1 and content[0].type == "text" and content[0].text is not None:
+            out.append({"role": message.role, "content": content[0].text})  # the usual turn
         elif message.role == "user":
             _user_turn(content, f"messages[{at}].content", out)
         elif message.role == "assistant":

@@ -39,6 +39,7 @@ class Writer(Protocol):
 class Reading(NamedTuple):
     """A request that was read: the official chat request's body, and who writes its answer.
 
+    The body holds each key once, in UTF-8, and nests no deeper than what was read: it is not checked again.
     `route` is where an upstream takes the request as it came, for which it must have passed `wire.guard`;
     `only` names the parameter that only that route knows, "" when the chat request says it all.
     """

@@ -75,10 +75,10 @@ class Translated:
         if data.startswith(b":") and b"\ndata:" not in data:  # a comment that keeps the line open
             self._client.send(data)
             return
-        out: list[bytes] = []
-        for event in self._events.feed(data):
-            out.append(self._written(event.data))
-        written = b"".join(out)
+        if data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2:  # one event of one line
+            written = self._written(data[6:-2])
+        else:
+            written = b"".join([self._written(event.data) for event in self._events.feed(data)])
         if written:
             self._client.send(written)
 

@@ -79,7 +79,7 @@ def string(fields: dict[str, msgspec.Raw], name: str) -> str:
 def is_given(fields: dict[str, msgspec.Raw], name: str) -> bool:
     """Whether a message has a field, and not null in it."""
     value = fields.get(name)
-    return value is not None and (memoryview(value).nbytes != len(_NULL) or bytes(value) != _NULL)
+    return value is not None and (len(value) != len(_NULL) or bytes(value) != _NULL)
 
 
 def flag(fields: dict[str, msgspec.Raw], name: str) -> bool:

@@ -13,6 +13,7 @@ from abyssal.gateway.dialects.dialect import Reading
 from abyssal.gateway.dialects.sockets.messages import is_given, string
 from abyssal.gateway.dialects.sockets.words import Words
 from abyssal.gateway.dialects.sockets.writer import SocketWriter
+from abyssal.wire.chat_request import check_case
 from abyssal.wire.errors import BadRequestError, ErrorBody, ErrorObject
 
 _OWN = ("type", "prompt", "access_token", "token", "api_key", "resumable")
@@ -35,6 +36,7 @@ class SocketRequest:
         """The official request; `body` is not looked at: the message was read before. Raises ApiError."""
         given = self._fields
         asked: dict[str, object] = {name: value for name, value in given.items() if name not in _OWN}
+        check_case(asked)
         if is_given(given, "prompt"):
             if is_given(given, "messages"):
                 raise BadRequestError(
