@@ -64,6 +64,20 @@ def ratio(
     )
 
 
+def difference(row: Row, ours: Sequence[float], theirs: Sequence[float], *, note: str = "") -> Finding:
+    """By how many microseconds ours, in seconds, is over theirs, round by round."""
+    more = [(mine - other) * 1e6 for mine, other in zip(ours, theirs, strict=True)]
+    return Finding(
+        row=row,
+        measured=statistics.median(more),
+        low=min(more),
+        high=max(more),
+        ours=figure(statistics.median(ours) * 1e6, "µs"),
+        theirs=figure(statistics.median(theirs) * 1e6, "µs"),
+        note=note,
+    )
+
+
 def growth(row: Row, small: Sequence[float], large: Sequence[float], *, note: str = "") -> Finding:
     """By how many percent seconds per call grow from `small` to `large`, round by round."""
     grown = [100 * (after / before - 1) for before, after in zip(small, large, strict=True)]

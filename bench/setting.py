@@ -25,7 +25,10 @@ def say(text: str) -> None:
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """`stand_in` puts a second nginx where the gateway would be: the method must then find a ratio of 1."""
+    """`stand_in` puts a second nginx where the gateway would be: the method must then find a ratio of 1.
+
+    `base` is a checkout of an earlier version, to be compared with.
+    """
 
     cores: Cores
     scratch: Path
@@ -33,6 +36,7 @@ class Setting(msgspec.Struct, frozen=True):
     rounds: int = 3
     quick: bool = False
     stand_in: bool = False
+    base: Path | None = None
 
     def in_turn(self, takes: Mapping[str, Callable[[], T]], rounds: int = 0) -> dict[str, list[T]]:
         """A B C A B C ...: what the machine does meanwhile falls on all alike. Results by name.

@@ -63,9 +63,19 @@ class Gateway(Running):
         self.process.stop(grace=8.0)
 
 
-def relay(scratch: Path, cores: frozenset[int], upstream_port: int, *, data: Path | None = None) -> Gateway:
-    """The gateway in front of a plain OpenAI-compatible upstream, everything else at its defaults."""
-    return start(scratch, cores, in_front_of(scratch, upstream_port), data=data)
+def relay(
+    scratch: Path,
+    cores: frozenset[int],
+    upstream_port: int,
+    *,
+    data: Path | None = None,
+    base: Path | None = None,
+) -> Gateway:
+    """The gateway in front of a plain OpenAI-compatible upstream, everything else at its defaults.
+
+    `base` is a checkout whose sources run in place of ours.
+    """
+    return start(scratch, cores, in_front_of(scratch, upstream_port), data=data, base=base)
 
 
 def in_front_of(scratch: Path, upstream_port: int) -> list[str]:
@@ -75,12 +85,19 @@ def in_front_of(scratch: Path, upstream_port: int) -> list[str]:
     return ["--config", str(config)]
 
 
-def start(scratch: Path, cores: frozenset[int], options: list[str], *, data: Path | None = None) -> Gateway:
+def start(
+    scratch: Path,
+    cores: frozenset[int],
+    options: list[str],
+    *,
+    data: Path | None = None,
+    base: Path | None = None,
+) -> Gateway:
     """`abyssal serve` with one worker on a free port; ready when it returns.
 
     Without `--config` among the options it runs the embedded engine. `data` is made when it is not given.
     """
-    gateway = launch(scratch, cores, options, data=data)
+    gateway = launch(scratch, cores, options, data=data, base=base)
     try:
         spawn.wait_until(gateway.ready, 60, "/readyz of the gateway", gateway.process)
         gateway.worker()
@@ -90,7 +107,14 @@ def start(scratch: Path, cores: frozenset[int], options: list[str], *, data: Pat
     return gateway
 
 
-def launch(scratch: Path, cores: frozenset[int], options: list[str], *, data: Path | None = None) -> Gateway:
+def launch(
+    scratch: Path,
+    cores: frozenset[int],
+    options: list[str],
+    *,
+    data: Path | None = None,
+    base: Path | None = None,
+) -> Gateway:
     """As `start`, but returns at once."""
     port = spawn.free_port()
     data = data or scratch / f"data-{port}"
@@ -100,5 +124,7 @@ def launch(scratch: Path, cores: frozenset[int], options: list[str], *, data: Pa
     ours = ("ABYSSAL_", "DEEPSEEK_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     environment["ABYSSAL_API_KEY"] = KEY
+    if base is not None:
+        environment["PYTHONPATH"] = str(base / "src")
     process = Process("gateway", argv, cores=cores, log=scratch / f"gateway-{port}.log", env=environment)
     return Gateway(process, port, data)

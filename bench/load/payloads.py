@@ -6,6 +6,8 @@ import json
 
 MODEL = "bench-model"
 PATH = "/v1/chat/completions"
+MESSAGES_PATH = "/anthropic/v1/messages"
+SOCKET_PATH = "/v1/stream"
 EVENT_BYTES = 240
 
 _ID = "8d9f7c52-2f0c-4c8e-9d62-1f6a3f0a4b17"
@@ -26,6 +28,24 @@ def request_body(*, stream: bool, max_tokens: int = 64, prompt: str | None = Non
         "stream": stream,
     }
     return json.dumps(body).encode()
+
+
+def messages_body(*, stream: bool, max_tokens: int = 64, prompt: str | None = None) -> bytes:
+    """What `request_body` asks, in Anthropic's words."""
+    body = {
+        "model": MODEL,
+        "system": "You answer briefly.",
+        "messages": [{"role": "user", "content": prompt or "Why is the deep sea dark?"}],
+        "temperature": 0,
+        "max_tokens": max_tokens,
+        "stream": stream,
+    }
+    return json.dumps(body).encode()
+
+
+def socket_message(max_tokens: int) -> bytes:
+    """What `request_body` asks for as a stream, as a message on a socket."""
+    return b'{"type": "request", ' + request_body(stream=True, max_tokens=max_tokens)[1:]
 
 
 def _usage(completion_tokens: int) -> dict[str, object]:

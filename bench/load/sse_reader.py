@@ -1,6 +1,6 @@
 """Reads many streams at once and counts: `python -m bench.load.sse_reader --port N --streams 64`.
 
-Prints one JSON object: `events` and `reads` (all streams together), `streams` that ended with [DONE],
+Prints one JSON object: `events` and `reads` (all streams together), `streams` that came to their end,
 `seconds` from the first request to the last byte, `tokens` (sum of the `completion_tokens` that came),
 `first_byte_ms` (median).
 With `--leave` each stream is left at its first byte: `tokens` is 0, and none has to end.
@@ -23,7 +23,6 @@ from bench.load import payloads
 from bench.load.loops import run
 
 _MARK = b"data: "
-_DONE = b"data: [DONE]"
 _TOKENS = re.compile(rb'"completion_tokens": *(\d+)')
 _TAIL = 2048
 
@@ -31,7 +30,10 @@ _TAIL = 2048
 class Stream(asyncio.Protocol):
     """One request on one connection, read to its end mark."""
 
-    def __init__(self, request: bytes, ended: asyncio.Future[None], *, leave: bool = False) -> None:
+    def __init__(
+        self, request: bytes, ended: asyncio.Future[None], last: bytes, *, leave: bool = False
+    ) -> None:
+        self._last = last
         self._request = request
         self._leave = leave
         self._ended = ended
@@ -63,13 +65,13 @@ class Stream(asyncio.Protocol):
         self.events += (self._tail[-len(_MARK) + 1 :] + data).count(_MARK)
         # Both searches look at short tails only, so that a reader of long streams stays cheap.
         self._tail = (self._tail + data)[-_TAIL:] if len(data) < _TAIL else data[-_TAIL:]
-        done = self._leave or _DONE in self._tail[-len(data) - len(_DONE) :]
+        done = self._leave or self._last in self._tail[-len(data) - len(self._last) :]
         if done and not self._ended.done():
             self._ended.set_result(None)
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(f"closed after {self.events} events without [DONE] ({exc!r}), last: {self._tail[-200:]!r}")
+        self._fail(f"closed after {self.events} events without an end ({exc!r}), last: {self._tail[-200:]!r}")
 
     def _fail(self, what: str) -> None:
         if not self._ended.done():
@@ -88,7 +90,7 @@ def request_bytes(arguments: argparse.Namespace, number: int) -> bytes:
         body = body.replace(payloads.MODEL.encode(), arguments.model.encode())
     key = f"Authorization: Bearer {arguments.key}\r\n" if arguments.key else ""
     head = (
-        f"POST {payloads.PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"POST {arguments.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Accept: text/event-stream\r\n{key}{_lines(arguments.header)}Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
@@ -116,7 +118,7 @@ async def read_all(arguments: argparse.Namespace) -> dict[str, float]:
     started = time.monotonic()
     for number in range(arguments.streams):
         end: asyncio.Future[None] = loop.create_future()
-        stream = Stream(request_bytes(arguments, number), end, leave=arguments.leave)
+        stream = Stream(request_bytes(arguments, number), end, arguments.last.encode(), leave=arguments.leave)
         if arguments.uds:
             await loop.create_unix_connection(lambda made=stream: made, arguments.uds)
         else:
@@ -148,6 +150,8 @@ def main() -> None:
     parser.add_argument("--body", default="", help="the whole request body, in place of the usual one")
     parser.add_argument("--header", action="append", default=[], help="a further header line")
     parser.add_argument("--leave", action="store_true", help="leave each stream at its first byte")
+    parser.add_argument("--path", default=payloads.PATH)
+    parser.add_argument("--last", default="data: [DONE]", help="what a stream ends with")
     parser.add_argument("--streams", type=int, default=64)
     parser.add_argument("--events", type=int, default=1000, help="content events asked for, per stream")
     parser.add_argument("--repeat", type=int, default=1, help="lots of streams, one after another")

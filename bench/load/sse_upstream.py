@@ -4,7 +4,8 @@
    in chunked coding, each event in one write; before them the opening delta, after them usage and [DONE].
 2. A POST without it is answered with the fixed completion at once.
 3. Any GET is answered 200 with `{}`, which is enough for the health checks of the peers.
-4. A stream that is late catches up in a burst: the number of events never depends on the machine.
+4. With `--at-once` the first content event is in the same write as the head and the opening delta.
+5. A stream that is late catches up in a burst: the number of events never depends on the machine.
 """
 
 from __future__ import annotations
@@ -75,8 +76,9 @@ class Pacer:
 class Connection(asyncio.Protocol):
     """One keep-alive connection; one answer at a time."""
 
-    def __init__(self, pacer: Pacer) -> None:
+    def __init__(self, pacer: Pacer, *, at_once: bool) -> None:
         self._pacer = pacer
+        self._at_once = at_once
         self._transport: asyncio.Transport
         self._buffer = b""
         self._left = 0
@@ -110,7 +112,11 @@ class Connection(asyncio.Protocol):
         else:
             asked = _MAX_TOKENS.search(body)
             self._total = self._left = int(asked[1]) if asked else 64
-            self._transport.write(_STREAM_HEAD + _FIRST)
+            opening = _STREAM_HEAD + _FIRST
+            if self._at_once:
+                self._left -= 1
+                opening += _CONTENT
+            self._transport.write(opening)
             self._pacer.add(self)
 
     def send_next(self) -> bool:
@@ -127,11 +133,13 @@ class Connection(asyncio.Protocol):
         return False
 
 
-async def serve(port: int, interval: float) -> None:
+async def serve(port: int, interval: float, *, at_once: bool) -> None:
     """Serves on 127.0.0.1 until cancelled. `interval` is in seconds."""
     loop = asyncio.get_running_loop()
     pacer = Pacer(loop, interval)
-    server = await loop.create_server(lambda: Connection(pacer), "127.0.0.1", port, backlog=2048)
+    server = await loop.create_server(
+        lambda: Connection(pacer, at_once=at_once), "127.0.0.1", port, backlog=2048
+    )
     async with server:
         await server.serve_forever()
 
@@ -141,10 +149,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.load.sse_upstream")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--interval-ms", type=float, default=5.0)
+    parser.add_argument("--at-once", action="store_true", help="text comes with the head")
     arguments = parser.parse_args()
     gc.disable()  # a pause of the generator would look like a pause of what is measured
     with contextlib.suppress(KeyboardInterrupt):
-        run(serve(arguments.port, arguments.interval_ms / 1000))
+        run(serve(arguments.port, arguments.interval_ms / 1000, at_once=arguments.at_once))
 
 
 if __name__ == "__main__":

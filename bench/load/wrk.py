@@ -72,25 +72,28 @@ def closed_loop(
     connections: int,
     seconds: float,
     turns: Turns | None = None,
+    path: str = payloads.PATH,
+    body: bytes = b"",
 ) -> Load:
     """Plain chat calls for `seconds`; BenchError when any was refused or any socket failed.
 
-    All use `key` (none when it is empty); with `turns` each uses the next of those.
+    All use `key` (none when it is empty); with `turns` each uses the next of those. `path` and `body` are for
+    calls in another format.
     """
     script = scratch / f"wrk-{port}.lua"
     single = f'wrk.headers["Authorization"] = "Bearer {key}"' if key and turns is None else ""
-    text = _SCRIPT.format(body=json.dumps(payloads.request_body(stream=False).decode()), key=single)
+    text = _SCRIPT.format(body=json.dumps((body or payloads.request_body(stream=False)).decode()), key=single)
     if turns is not None:
         text += _TURNS.format(
             taken=turns.taken,
             count=turns.count,
             stride=_STRIDE,
             pattern=json.dumps(turns.pattern),
-            path=json.dumps(payloads.PATH),
+            path=json.dumps(path),
         )
     script.write_text(text)
     argv = [find_tool("wrk") or "wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s"]
-    argv += ["--timeout", "10s", "-s", str(script), f"http://127.0.0.1:{port}{payloads.PATH}"]
+    argv += ["--timeout", "10s", "-s", str(script), f"http://127.0.0.1:{port}{path}"]
     log = scratch / "wrk.log"
     process = Process("wrk", argv, cores=cores, log=log, capture=True)
     try:

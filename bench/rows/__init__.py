@@ -22,6 +22,7 @@ def groups() -> tuple[Group, ...]:
     """All of them, in the order of the table."""
     from bench.rows import (
         connections,
+        dialects,
         engine,
         identity,
         imports,
@@ -30,9 +31,11 @@ def groups() -> tuple[Group, ...]:
         memory,
         plain,
         sdk,
+        since,
         sse,
         startup,
     )
 
     modules = (plain, sse, latency, identity, keys, connections, memory, startup, imports, sdk, engine)
+    modules += (dialects, since)
     return tuple(Group(module.__name__.rpartition(".")[2], module.ROWS, module.measure) for module in modules)

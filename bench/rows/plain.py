@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from bench.contenders import nginx
 from bench.contenders.running import Running
-from bench.load import wrk
+from bench.load import payloads, wrk
 from bench.load.wrk import Turns
 from bench.results import Finding, Row
 from bench.rows.contest import Cost, contest, cost_of
@@ -22,29 +22,39 @@ ROWS = (NGINX, SGLANG)
 
 
 def per_call(
-    setting: Setting, relay: Running, *, connections: int = CONNECTIONS, turns: Turns | None = None
+    setting: Setting,
+    relay: Running,
+    *,
+    connections: int = CONNECTIONS,
+    turns: Turns | None = None,
+    path: str = payloads.PATH,
+    body: bytes = b"",
+    seconds: float = SECONDS,
 ) -> Cost:
     """One measurement, after a second of warm-up.
 
-    With `turns` the calls use one key after another, else all use the contender's own key.
+    With `turns` the calls use one key after another, else all use the contender's own key. `path` and `body`
+    are for calls in another format.
     """
     rates: list[float] = []
 
-    def load(seconds: float) -> float:
+    def load(lasting: float) -> float:
         seen = wrk.closed_loop(
             setting.scratch,
             setting.cores.load,
             relay.port,
             key=relay.key,
             connections=connections,
-            seconds=seconds,
+            seconds=lasting,
             turns=turns,
+            path=path,
+            body=body,
         )
         rates.append(seen.rate)
         return seen.requests
 
     load(1.0)
-    cost = cost_of(relay, lambda: load(setting.seconds(SECONDS)))
+    cost = cost_of(relay, lambda: load(setting.seconds(seconds)))
     say(f"{relay.name}, {connections} connections: {cost} per call at {rates[-1]:,.0f}/s")
     return cost
 

@@ -23,10 +23,22 @@ SGLANG = Row("gateway CPU per SSE event ÷ sglang-router", 0.9)
 ROWS = (NGINX, SGLANG)
 
 
-def upstream(stack: ExitStack, scratch: Path, cores: frozenset[int], interval: float = INTERVAL) -> int:
-    """Starts the streaming upstream and returns its port. `interval` is seconds between two events."""
+def upstream(
+    stack: ExitStack,
+    scratch: Path,
+    cores: frozenset[int],
+    interval: float = INTERVAL,
+    *,
+    at_once: bool = False,
+) -> int:
+    """Starts the streaming upstream and returns its port. `interval` is seconds between two events.
+
+    With `at_once` the first text comes with the head.
+    """
     port = spawn.free_port()
     arguments = ["--port", str(port), "--interval-ms", str(interval * 1000)]
+    if at_once:
+        arguments.append("--at-once")
     process = python.launch("sse_upstream", arguments, scratch=scratch, cores=cores, capture=False)
     kept(stack, process)
     spawn.wait_until(lambda: spawn.listening(port), 10, "the SSE upstream", process)
