@@ -19,6 +19,7 @@ from abyssal.cli.chat import chat
 from abyssal.cli.clients import clients
 from abyssal.cli.db import db
 from abyssal.cli.engine import engine
+from abyssal.cli.files import files
 from abyssal.cli.keys import keys
 from abyssal.cli.members import members
 from abyssal.cli.models import models
@@ -72,6 +73,7 @@ for name, group in {
     "orgs": orgs,
     "projects": projects,
     "members": members,
+    "files": files,
     "db": db,
     "secrets": secrets,
 }.items():

@@ -111,6 +111,10 @@ def backup(
         print_json({"file": str(file), "tables": counts})
     else:
         _show_counts(counts)
+    if counts.get("files"):
+        from abyssal.config import files_directory
+
+        note(f"The bytes of files are not in {file}: copy {files_directory(where.config, where.data)} too.")
     note(f"The master key is not in {file}, and nobody can use its secrets without it: {_key_place(where)}")
 
 

@@ -49,7 +49,7 @@ def test_loading_the_commands_loads_nothing_heavy() -> None:
 
 
 def test_the_client_s_commands_load_without_what_windows_lacks() -> None:
-    asked = ("app", "asking", "chat", "connection", "keys", "models", "prompt", "repl", "terminal")
+    asked = ("app", "asking", "chat", "connection", "files", "keys", "models", "prompt", "repl", "terminal")
     managing = ("clients", "members", "orgs", "projects", "public_keys", "signing_keys")
     reached = ("management", "management_local", "management_remote")
     code = f"import asyncio, subprocess, sys; sys.modules.update(dict.fromkeys({POSIX!r}))\n"

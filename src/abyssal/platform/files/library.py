@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from abyssal.config import FilesConfig
 from abyssal.platform.files.objects import file_list
-from abyssal.platform.files.rules import is_file_id, no_such_file
+from abyssal.platform.files.rules import checked_purpose, is_file_id, no_such_file
 from abyssal.platform.identity.caller import load_caller
 from abyssal.platform.identity.transaction import Proof
 from abyssal.platform.plane import ControlPlane
@@ -78,6 +78,7 @@ def list_files(plane: ControlPlane, owner: Owner, query: Mapping[str, str]) -> F
     order = query.get("order", "desc")
     if order not in ("asc", "desc"):
         raise BadRequestError('"order": "asc" or "desc".', param="order", code="invalid_value")
+    purpose = checked_purpose(query["purpose"]) if "purpose" in query else None
     now_ns = plane.clock.unix_ns()
     with plane.engine.connect() as connection:
         after = None
@@ -86,7 +87,7 @@ def list_files(plane: ControlPlane, owner: Owner, query: Mapping[str, str]) -> F
         found = rows.page_files(
             connection,
             owner.project,
-            purpose=query.get("purpose"),
+            purpose=purpose,
             after=after,
             oldest_first=order == "asc",
             count=int(limit) + 1,

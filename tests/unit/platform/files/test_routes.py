@@ -162,6 +162,7 @@ def test_a_list_page_by_page(files: Files) -> None:
         ({"limit": "10001"}, "limit", "invalid_value"),
         ({"limit": "two"}, "limit", "invalid_value"),
         ({"order": "newest"}, "order", "invalid_value"),
+        ({"purpose": "fun"}, "purpose", "invalid_value"),
         ({"kind": "x"}, "kind", "unknown_field"),
         ({"after": "file-api-" + "0" * 24}, "after", "invalid_value"),
         ({"after": "x\0"}, "after", "invalid_value"),
