@@ -176,6 +176,7 @@ def test_both_paths_and_any_query_take_calls(stage: Stage, path: str) -> None:
 def test_a_coding_that_is_not_known_is_refused(stage: Stage, coding: bytes) -> None:
     client = stage.client().send(chat(headers=b"Content-Encoding: " + coding + b"\r\n"))
     assert client.answer().status == 415
+    assert client.answer().header("accept-encoding") == "gzip, deflate, zstd"
     assert stage.server.connections == []
 
 

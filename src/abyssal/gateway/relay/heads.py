@@ -49,8 +49,10 @@ def repairs_line(names: tuple[str, ...]) -> bytes:
 def error_lines(error: ApiError) -> bytes:
     """The header lines of an error of our own; `Retry-After` in whole seconds (RFC 9110 §10.2.3).
 
-    A 401 names the scheme that is wanted (§11.6.1, RFC 6750 §3).
+    A 401 names the scheme that is wanted (§11.6.1, RFC 6750 §3), a 415 the codings that are taken (§15.5.16).
     """
+    if error.status_code == 415:
+        return _JSON + b"accept-encoding: gzip, deflate, zstd\r\n"
     if error.retry_after is None:
         return _CHALLENGE if error.status_code == 401 else _JSON
     return _JSON + b"retry-after: %d\r\n" % max(1, round(error.retry_after))

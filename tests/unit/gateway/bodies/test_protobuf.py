@@ -6,6 +6,8 @@ import base64
 import gzip
 import json
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -221,6 +223,12 @@ def test_bad_bytes_are_a_400(stage: Stage, body: bytes, code: str, param: str | 
     assert not client.gone
     assert stage.server.connections == []
     assert stage.refused[0].status == 400
+
+
+def test_nothing_of_it_is_loaded_before_it_is_needed() -> None:
+    program = "import sys, abyssal.gateway.worker; print([n for n in sys.modules if 'protobuf' in n or 'zstd' in n])"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
 
 
 # ---- the same call in both forms ---------------------------------------------------------------------------
