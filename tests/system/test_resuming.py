@@ -290,15 +290,16 @@ def test_cancel_on_the_other_worker_stops_the_upstream(gateway: Gateway) -> None
 
 
 def test_a_socket_that_is_taken_over_by_another_worker_is_told(gateway: Gateway) -> None:
-    gateway.upstream.enqueue(stream(0.05))
-    with socket(gateway, 0) as old, socket(gateway, 1) as new:
-        old.send(json.dumps({"type": "init", "model": "open", "prompt": "hi", "resumable": True}))
-        event_id = hear(old)["event_id"]
-        new.send(json.dumps({"type": "resume", "last_event_id": event_id}))
-        last = hear(old)
-        while last["type"] != "error":
+    gateway.upstream.enqueue(stream(0.1))
+    with socket(gateway, 0) as first, socket(gateway, 1) as second, socket(gateway, 1) as new:
+        first.send(json.dumps({"type": "init", "model": "open", "prompt": "hi", "resumable": True}))
+        event_id = hear(first)["event_id"]
+        for old, other in ((first, second), (second, new)):
+            other.send(json.dumps({"type": "resume", "last_event_id": event_id}))
             last = hear(old)
-        assert last["error"]["code"] == "stream_taken_over"
+            while last["type"] != "error":
+                last = hear(old)
+            assert last["error"]["code"] == "stream_taken_over"
         heard = [hear(new)]
         while heard[-1]["type"] != "complete":
             heard.append(hear(new))

@@ -332,10 +332,6 @@ class HttpConnection(asyncio.Protocol):
         """Hold about `most` bytes that the client does not read, then pause the call; None for the usual."""
         hold(self._transport, most)
 
-    def taken_over(self) -> None:
-        """Another connection reads this answer on, or ended it: its end is not to come here."""
-        self.abort()
-
     def abort(self) -> None:
         self._client_left()  # settled now: the transport tells only later that it is gone
         if self._transport is not None:

@@ -31,6 +31,10 @@ class Form(Protocol):
         """The number of bytes at the start of `data`, of a stream with ids, that are whole events."""
         ...
 
+    def farewell(self, request_id: str) -> bytes:
+        """What ends the answer of a reader that another one has replaced; b"" when its connection is cut."""
+        ...
+
 
 class ServerSentEvents:
     """WHATWG HTML, section 9.2. The last `id` of an event is in force, so an upstream's own are left out."""
@@ -56,3 +60,6 @@ class ServerSentEvents:
 
     def whole(self, data: bytes) -> int:
         return whole_events(data)
+
+    def farewell(self, request_id: str) -> bytes:
+        return b""  # an end that looks whole would be taken for one

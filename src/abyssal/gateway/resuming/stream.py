@@ -33,10 +33,6 @@ class Connection(Client, Protocol):
         """Hold about `most` bytes that the client does not read, None for as many as usual."""
         ...
 
-    def taken_over(self) -> None:
-        """Another connection reads on, or ended the stream: the answer ends here."""
-        ...
-
 
 class Keeper(Protocol):
     """Who has all the streams of a worker."""
@@ -242,7 +238,7 @@ class ResumableStream:
         client.begin(200, self._head(number), None)
         self.go_on(reader)
         if old is not None:
-            old.client.taken_over()  # at last: what waits there may ask for this very stream
+            self._bid_farewell(old)  # at last: what waits there may ask for this very stream
         return True
 
     def go_on(self, reader: Reader) -> None:
@@ -302,7 +298,7 @@ class ResumableStream:
         current = self._release()
         self.end()
         if current is not None and current is not reader:
-            current.client.taken_over()
+            self._bid_farewell(current)
 
     def end(self) -> None:
         """Stop the call, if it is at work, and keep nothing."""
@@ -317,6 +313,15 @@ class ResumableStream:
         if reader is not None:
             reader.let_go()
         return reader
+
+    def _bid_farewell(self, reader: Reader) -> None:
+        """No more comes to a reader that was let go."""
+        words = self._form.farewell(reader.exchange.id)
+        if words:
+            reader.client.send(words)
+            reader.client.finish()
+        else:
+            reader.client.abort()
 
     def _finished(self) -> None:
         """The reader has got everything; without one, nothing more comes."""

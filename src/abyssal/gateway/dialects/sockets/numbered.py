@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from abyssal.gateway.dialects.sockets.messages import frame
+from abyssal.gateway.dialects.sockets.messages import complaint, frame
+from abyssal.wire.errors import ConflictError
 
 _MIN_16, _MIN_64 = 126, 127  # lengths that say how long the length is (RFC 6455 §5.2)
 
@@ -41,6 +42,11 @@ class NumberedMessages:
             if end > len(data):
                 return at
             at = end
+
+    def farewell(self, request_id: str) -> bytes:
+        """An error, after which the socket has its next turn."""
+        message = "Another connection of yours reads this answer on, or ended it; no more of it comes here."
+        return complaint(ConflictError(message, code="stream_taken_over"), request_id)
 
 
 def _payload(data: bytes, at: int) -> tuple[int, int]:

@@ -50,7 +50,6 @@ from abyssal.wire.errors import (
     ApiError,
     AuthenticationError,
     BadRequestError,
-    ConflictError,
     RateLimitError,
     UpstreamBrokenError,
 )
@@ -338,23 +337,14 @@ class Session:
 
     def abort(self) -> None:
         """The answer cannot be completed."""
-        self._end_with(UpstreamBrokenError("The upstream broke its answer off; try again."))
+        exchange, self._exchange = self._exchange, None
+        assert exchange is not None
+        error = UpstreamBrokenError("The upstream broke its answer off; try again.")
+        self._socket.write(complaint(error, exchange.id))
+        self._done()
 
     def hold(self, most: int | None) -> None:
         self._socket.hold(most)
-
-    def taken_over(self) -> None:
-        """Another connection reads the answer on, or ended it."""
-        message = (
-            "Another connection of yours reads this answer on, or ended it; this one gets no more of it."
-        )
-        self._end_with(ConflictError(message, code="stream_taken_over"))
-
-    def _end_with(self, error: ApiError) -> None:
-        exchange, self._exchange = self._exchange, None
-        assert exchange is not None
-        self._socket.write(complaint(error, exchange.id))
-        self._done()
 
 
 def _last_event_id(fields: dict[str, msgspec.Raw]) -> bytes:
