@@ -16,6 +16,7 @@ from typing import Any
 
 from abyssal.config import parse_config
 from abyssal.gateway.app import Gateway
+from abyssal.gateway.front.http import HttpFront
 from abyssal.gateway.link import EnginePoint, FromWorker, Publish, Setup
 from abyssal.stores.api_keys import digest_of
 from abyssal.stores.journal import SegmentReader, segments
@@ -45,9 +46,9 @@ targets = [{{ upstream = "up", model = "their-model" }}]
 class Client:
     """A client connection, and the answers that came on it."""
 
-    def __init__(self, stage: Stage, address: str) -> None:
+    def __init__(self, stage: Stage, address: str, front: HttpFront | None = None) -> None:
         self.stage = stage
-        self.connection = stage.gateway.front.connection()
+        self.connection = (front or stage.gateway.front).connection()
         self.transport = Transport(self.connection, stage.loop, address)
         self.connection.connection_made(self.transport)
 
@@ -189,6 +190,7 @@ class Stage:
         *,
         kind: str = "openai",
         engine: EnginePoint = ENGINE,
+        siblings: str = "",
     ) -> None:
         self.loop = HeldLoop()
         self.server = Server(self)
@@ -208,7 +210,8 @@ class Stage:
                 nonces=str(directory / "nonces"),
                 issuer="https://platform.test",
                 writer="w0",
-                workers=1,
+                workers=2 if siblings else 1,
+                siblings=siblings,
             ),
             self.loop,
             self.told.append,
