@@ -14,10 +14,6 @@ class Connection(Client, Protocol):
         """Hold about `most` bytes that the client does not read, None for as many as usual."""
         ...
 
-    def taken_over(self) -> None:
-        """Another connection reads on, or ended the stream: the answer ends here."""
-        ...
-
 
 class Link:
     """Hands on everything but the answer itself."""
@@ -37,6 +33,3 @@ class Link:
 
     def hold(self, most: int | None) -> None:
         self._client.hold(most)
-
-    def taken_over(self) -> None:
-        self._client.taken_over()

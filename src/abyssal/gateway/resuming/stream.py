@@ -183,7 +183,7 @@ class ResumableStream:
     def abort(self) -> None:
         """The answer cannot be completed."""
         self._over()
-        self._keeper.forget(self)
+        self._drop()
         reader = self._release()
         if reader is not None:
             reader.client.abort()
@@ -304,9 +304,14 @@ class ResumableStream:
         """Stop the call, if it is at work, and keep nothing."""
         exchange = self._exchange
         self._over()
-        self._keeper.forget(self)
+        self._drop()
         if exchange is not None and exchange.call is not None:
             exchange.call.cancel()
+
+    def _drop(self) -> None:
+        """Keep nothing, not even what the call may still have to say."""
+        self._keeper.forget(self)
+        self._numbered = False
 
     def _release(self) -> Reader | None:
         reader, self._reader = self._reader, None
