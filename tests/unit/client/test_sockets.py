@@ -142,6 +142,15 @@ def test_the_other_dialects_and_what_is_not_known(sockets: SocketServer, said: l
         assert face.client.stream("Hi", model="m").reply().content == "Hello"
 
 
+def test_a_message_in_fragments(sockets: SocketServer, face: Face) -> None:
+    def said(connection: ServerConnection) -> None:
+        connection.send(['{"type":"resp', 'onse","content":"', "深", '海"}'])
+        connection.send(iter(['{"type":', '"done"}']))
+
+    sockets.will(said)
+    assert reply(face, open_stream(face, model="m")).content == "深海"
+
+
 # Errors
 
 
@@ -328,14 +337,19 @@ def test_closing_the_client_closes_what_it_kept(sockets: SocketServer, way: str)
             open_stream(face, model="m")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_child_process_leaves_its_parent_s_sockets_alone(sockets: SocketServer) -> None:
     sockets.will(HELLO)
     with opened_face("sync-direct", sockets.url) as face:
         assert face.client.stream("Hi", model="m").reply().content == "Hello"
         child = os.fork()
-        if not child:
-            os._exit(0 if face.client.stream("Hi", model="m").reply().content == "Hello" else 1)
+        if child == 0:
+            try:
+                assert face.client.stream("Hi", model="m").reply().content == "Hello"
+                os._exit(0)
+            finally:
+                os._exit(1)
         assert os.waitpid(child, 0)[1] == 0
         assert face.client.stream("Hi", model="m").reply().content == "Hello"
     assert len(sockets.upgrades) == 2
