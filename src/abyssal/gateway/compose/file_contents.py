@@ -62,6 +62,12 @@ def brought_part(reference: Reference) -> Written:
     raise _not_shown(reference, name, media_type)
 
 
+def gone_part(reference: Reference) -> Written:
+    """The part for a file that there is no more."""
+    text = f"(The file {reference.file_id} is not stored any more.)"
+    return Written(_encode({"type": "text", "text": text}), Part("text", text))
+
+
 def _image(reference: Reference, media_type: str, content: bytes) -> Written:
     detail = b"" if reference.detail is None else b',"detail":' + _encode(reference.detail)
     json = b'{"type":"image_url","image_url":{"url":"data:%b;base64,%b"%b}}'

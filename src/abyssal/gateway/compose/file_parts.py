@@ -10,11 +10,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from abyssal.wire.chat_request import ChatRequest
+from abyssal.wire.chat_request import ChatRequest, DeveloperMessage, SystemMessage
 from abyssal.wire.errors import BadRequestError
 
 ID_PREFIX = "file-api-"
@@ -22,6 +22,16 @@ _NEEDLE = ID_PREFIX.encode()
 
 Place = tuple[int, int]
 """Which message, and which part of its content."""
+
+
+class History(NamedTuple):
+    """Where a conversation's messages end among those of a call, and how many they are."""
+
+    end: int
+    length: int
+
+
+NO_HISTORY = History(0, 0)
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -33,11 +43,17 @@ class Reference(msgspec.Struct, frozen=True):
     name: str = "file"
     detail: str | None = None
     wants_image: bool = False
+    history: History = NO_HISTORY
+
+    @property
+    def remembered(self) -> bool:
+        """Whether it is in the history."""
+        return self.place[0] < self.history.end
 
     @property
     def where(self) -> str:
-        """The part's place as error objects name it."""
-        return f"messages[{self.place[0]}].content[{self.place[1]}]"
+        """The part's place as error objects name it: in the client's own request, where it is there."""
+        return _where(self.place, self.history)
 
 
 class _File(msgspec.Struct):
@@ -63,6 +79,21 @@ _part = msgspec.json.Decoder(_Part)
 _encode = msgspec.json.Encoder().encode
 
 
+def history_in(request: ChatRequest, asked: ChatRequest) -> History:
+    """What stands in `request` that was not in `asked`, behind the system messages that begin that."""
+    messages = asked.messages
+    leading = next(
+        (
+            at
+            for at, message in enumerate(messages)
+            if not isinstance(message, SystemMessage | DeveloperMessage)
+        ),
+        len(messages),
+    )
+    end = max(len(request.messages) - len(messages) + leading, 0)
+    return History(end, max(end - leading, 0))
+
+
 def places_of(request: ChatRequest, body: bytes) -> Sequence[Place] | None:
     """Where parts are that may be files; None, soon, for nearly every request."""
     found: list[Place] | None = None
@@ -76,7 +107,7 @@ def places_of(request: ChatRequest, body: bytes) -> Sequence[Place] | None:
     return found
 
 
-def references_of(body: bytes, places: Sequence[Place]) -> list[Reference]:
+def references_of(body: bytes, places: Sequence[Place], history: History = NO_HISTORY) -> list[Reference]:
     """What the parts at `places` refer to. Raises BadRequestError for a file part that has no file."""
     messages = _list.decode(_top.decode(body)["messages"])
     contents: dict[int, list[msgspec.Raw]] = {}
@@ -84,7 +115,7 @@ def references_of(body: bytes, places: Sequence[Place]) -> list[Reference]:
     for at, place in places:
         if at not in contents:
             contents[at] = _list.decode(_top.decode(messages[at])["content"])
-        reference = _reference((at, place), contents[at][place])
+        reference = _reference((at, place), contents[at][place], history)
         if reference is not None:
             found.append(reference)
     return found
@@ -107,8 +138,13 @@ def body_with(body: bytes, parts: Mapping[Place, bytes]) -> bytes:
     return _encode(top)
 
 
-def _reference(place: Place, raw: msgspec.Raw) -> Reference | None:
-    where = f"messages[{place[0]}].content[{place[1]}]"
+def _where(place: Place, history: History) -> str:
+    at = place[0] - history.length if place[0] >= history.end else place[0]
+    return f"messages[{at}].content[{place[1]}]"
+
+
+def _reference(place: Place, raw: msgspec.Raw, history: History) -> Reference | None:
+    where = _where(place, history)
     try:
         part = _part.decode(raw)
     except msgspec.ValidationError as error:
@@ -120,7 +156,7 @@ def _reference(place: Place, raw: msgspec.Raw) -> Reference | None:
         file_id = image.file_id or (url if url.startswith(ID_PREFIX) else None)
         if file_id is None:
             return None
-        return Reference(place, file_id, detail=image.detail, wants_image=True)
+        return Reference(place, file_id, detail=image.detail, wants_image=True, history=history)
     file = part.file
     if file is None or (file.file_id is None) == (file.file_data is None):
         raise BadRequestError(
@@ -128,4 +164,4 @@ def _reference(place: Place, raw: msgspec.Raw) -> Reference | None:
             param=f"{where}.file",
             code="invalid_value",
         )
-    return Reference(place, file.file_id, file.file_data, file.filename or "file")
+    return Reference(place, file.file_id, file.file_data, file.filename or "file", history=history)

@@ -5,6 +5,8 @@
    says where they are, and this worker reads them, on a thread.
 3. A file that is brought along passes untouched to a model whose upstream takes files.
 4. The files of one call are bounded together, since all of them are in memory with it.
+5. A file that the conversation remembers and that is gone is told as gone: nobody could send it again, and
+   the conversation would end with it.
 """
 
 from __future__ import annotations
@@ -14,9 +16,17 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from abyssal.gateway.compose.file_contents import Written, brought_part, stored_part
-from abyssal.gateway.compose.file_parts import Place, Reference, body_with, places_of, references_of
-from abyssal.gateway.exchange import Exchange
+from abyssal.gateway.compose.file_contents import Written, brought_part, gone_part, stored_part
+from abyssal.gateway.compose.file_parts import (
+    NO_HISTORY,
+    Place,
+    Reference,
+    body_with,
+    history_in,
+    places_of,
+    references_of,
+)
+from abyssal.gateway.exchange import Exchange, Request
 from abyssal.stores.file_inquiries import READ, Found, Stored, Wanted
 from abyssal.stores.rights import BITS
 from abyssal.wire.chat_request import ChatRequest
@@ -57,14 +67,18 @@ class Files:
         self._takes_files, self._most = takes_files, most
         self._at_work: set[asyncio.Task[None]] = set()
 
-    def compose(self, exchange: Exchange) -> asyncio.Future[None] | None:
-        """Put the files in. Raises ApiError, now or in the future."""
+    def compose(self, exchange: Exchange, asked: Request | None = None) -> asyncio.Future[None] | None:
+        """Put the files in. Raises ApiError, now or in the future.
+
+        `asked` is the request before a history was put in front of it, None where none was.
+        """
         request = exchange.request
         assert isinstance(request, ChatRequest)
         places = places_of(request, exchange.body)
         if places is None:
             return None
-        references = references_of(exchange.body, places)
+        history = history_in(request, asked) if isinstance(asked, ChatRequest) else NO_HISTORY
+        references = references_of(exchange.body, places, history)
         takes_files = self._takes_files(request.model)
         if takes_files:
             references = [one for one in references if one.file_id is not None]
@@ -95,7 +109,7 @@ class Files:
                 size += len(one.data or "") * 3 // 4
             elif one.file_id in stored:
                 size += stored[one.file_id].size
-            else:
+            elif not one.remembered:
                 raise _no_such_file(one)
         self._check_size(size)
 
@@ -140,10 +154,14 @@ class Files:
 def _written(reference: Reference, stored: dict[str, Stored], takes_files: bool) -> Written:
     if reference.file_id is None:
         return brought_part(reference)
-    file = stored[reference.file_id]
+    file = stored.get(reference.file_id)
+    if file is None:
+        return gone_part(reference)
     try:
         return stored_part(reference, file.name, file.media_type, file.path, takes_files=takes_files)
     except FileNotFoundError:  # it was deleted in this moment
+        if reference.remembered:
+            return gone_part(reference)
         raise _no_such_file(reference) from None
     except OSError as error:
         raise UnavailableError(

@@ -21,6 +21,7 @@ class InOrder:
 
     def compose(self, exchange: Exchange) -> asyncio.Future[None] | None:
         """Make the request whole. Raises ApiError, now or in the future."""
+        asked = exchange.request
         first = self._conversations.compose(exchange)
         if first is None:
             return self._files.compose(exchange)
@@ -32,7 +33,7 @@ class InOrder:
                 self.left(exchange)  # the client was gone before it was there
             elif not _failed(first, whole):
                 try:
-                    second = self._files.compose(exchange)
+                    second = self._files.compose(exchange, asked)
                 except Exception as error:  # noqa: BLE001  the pipeline tells them apart
                     whole.set_exception(error)
                     return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tests.unit.gateway.messages import KEY, Answer
 from tests.unit.gateway.stage import PROJECT, Client, Stage
 
 from abyssal.gateway.link import Ask, Told
+from abyssal.stores.conversation_inquiries import Opened
 from abyssal.stores.file_inquiries import READ, Found, Stored, Wanted
 from abyssal.stores.rights import BITS
 from abyssal.wire.errors import UnavailableError
@@ -308,3 +310,59 @@ def test_the_client_leaves(chat: Chat) -> None:
     chat.tell()
     chat.stage.turn()
     assert not chat.stage.server.connections
+
+
+class Remembering(Chat):
+    """A chat that goes on with a conversation, whose history names a file."""
+
+    def open(self, system: list[dict[str, Any]], *parts: dict[str, Any]) -> None:
+        messages = [*system, {"role": "user", "content": list(parts)}]
+        self.client = self.stage.client().ask(messages=messages, conversation_id="conv_1")
+        (question,) = (one for one in self.stage.told if isinstance(one, Ask))
+        history = [
+            {"role": "user", "content": [text("look"), named()]},
+            {"role": "assistant", "content": "I did"},
+        ]
+        opened = Opened(b'[{"role":"system","content":"S"}]', [json.dumps(history).encode()], True)
+        self.stage.gateway.take(Told(question.number, 200, msgspec.msgpack.encode(opened)))
+        self.stage.told.remove(question)
+        self.stage.turn()
+
+
+@pytest.fixture
+def remembering(stage: Stage, tmp_path: Path) -> Remembering:
+    return Remembering(stage, tmp_path)
+
+
+SYSTEM: list[list[dict[str, Any]]] = [[], [{"role": "system", "content": "T"}]]
+
+
+@pytest.mark.parametrize("system", SYSTEM, ids=len)
+def test_a_remembered_file_is_put_in_anew(remembering: Remembering, system: list[dict[str, Any]]) -> None:
+    remembering.store(ID, b"what it says", "text/plain")
+    remembering.open(system, text("and now?"))
+    remembering.tell()
+    assert remembering.parts() == [text("and now?")]
+    messages = remembering.stage.server.last.request.json()["messages"]
+    assert messages[-3]["content"] == [text("look"), text("File notes.md:\n\nwhat it says")]
+
+
+@pytest.mark.parametrize("system", SYSTEM, ids=len)
+def test_a_remembered_file_that_is_gone_does_not_end_the_conversation(
+    remembering: Remembering, system: list[dict[str, Any]]
+) -> None:
+    remembering.open(system, text("and now?"))
+    remembering.tell()
+    assert remembering.parts() == [text("and now?")]
+    messages = remembering.stage.server.last.request.json()["messages"]
+    assert messages[-3]["content"] == [text("look"), text(f"(The file {ID} is not stored any more.)")]
+
+
+@pytest.mark.parametrize("system", SYSTEM, ids=len)
+def test_a_file_of_the_call_is_named_by_its_place_in_the_call(
+    remembering: Remembering, system: list[dict[str, Any]]
+) -> None:
+    remembering.open(system, text("and this?"), named(OTHER))
+    remembering.tell()
+    refusal = remembering.refusal()
+    assert (refusal.status, refusal.error["param"]) == (404, f"messages[{len(system)}].content[1]")
