@@ -116,6 +116,12 @@ def test_what_was_answered_survives_kill_9(tmp_path: Path) -> None:
                 content = os.urandom(size)
                 kept[client.files.create(file=content, purpose="user_data").id] = content
         server.kill()
+    transit = tmp_path / "files" / "transit"
+    key = next(iter(kept)).removeprefix("file-api-")
+    (tmp_path / "files" / key[:2] / key[2:4] / key).rename(transit / key)  # as in the middle of a step
+    (transit / ("ab" * 12)).write_bytes(b"half of an upload")
+    for path in transit.iterdir():
+        os.utime(path, (0, 0))
     with (
         RunningServer(None, tmp_path, environ={"ABYSSAL_API_KEY": server.api_key}) as server,
         OpenAI(api_key=server.api_key, base_url=server.base_url, max_retries=0) as client,
@@ -123,6 +129,32 @@ def test_what_was_answered_survives_kill_9(tmp_path: Path) -> None:
         assert {one.id for one in client.files.list()} == set(kept)
         for file_id, content in kept.items():
             assert client.files.content(file_id).read() == content
+        wait_for(lambda: not any(transit.iterdir()), "what the crash left to be seen to")
+        for file_id, content in kept.items():
+            assert client.files.content(file_id).read() == content
+
+
+def test_a_kept_conversation_names_its_files(behind: tuple[RunningServer, ScriptedUpstream]) -> None:
+    """Its turns keep the file's id, and each call reads the file anew."""
+    server, scripted = behind
+    with OpenAI(api_key=server.api_key, base_url=server.base_url, max_retries=0) as client:
+        notes = client.files.create(file=("notes.md", b"# One"), purpose="user_data").id
+        conversation: Any = {"conversation_id": client.post("/conversations", cast_to=object, body={})["id"]}  # type: ignore[index]
+        part: Any = {"type": "file", "file": {"file_id": notes}}
+        client.chat.completions.create(
+            model="plain", messages=[{"role": "user", "content": [part]}], extra_body=conversation
+        )
+        client.chat.completions.create(
+            model="plain", messages=[{"role": "user", "content": "again"}], extra_body=conversation
+        )
+        said = scripted.requests[-1].json()["messages"]
+        assert said[0]["content"] == [{"type": "text", "text": "File notes.md:\n\n# One"}]
+        assert said[-1]["content"] == "again"
+        client.files.delete(notes)
+        with pytest.raises(openai.NotFoundError, match=notes):
+            client.chat.completions.create(
+                model="plain", messages=[{"role": "user", "content": "and now?"}], extra_body=conversation
+            )
 
 
 # In chats

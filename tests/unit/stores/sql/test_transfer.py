@@ -17,6 +17,7 @@ from abyssal.stores.sql.backup import opened_backup, write_backup
 from abyssal.stores.sql.database import open_database, sqlite_url
 from abyssal.stores.sql.schema import (
     credentials,
+    files,
     members,
     metadata,
     organizations,
@@ -104,6 +105,18 @@ def fill(engine: Engine, calls: int = 12) -> None:
         connection.execute(
             insert(secrets).values(
                 id="sec_1", credential_id="key_1", digest=bytes(range(32)), hint="h", created_at=1
+            )
+        )
+        connection.execute(
+            insert(files).values(
+                id="file-api-1",
+                project_id="proj_1",
+                name="报告.md",
+                purpose="batch",
+                media_type="text/markdown",
+                size=2**40,
+                sha256=bytes(range(32)),
+                created_at=1,
             )
         )
         connection.execute(insert(usage), [call(number) for number in range(calls)])
