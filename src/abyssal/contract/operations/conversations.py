@@ -20,6 +20,7 @@ _NAMES = (("id", "CONVERSATION_ID"),)
 CONVERSATIONS: tuple[Operation, ...] = (
     Operation(
         id="createConversation",
+        python='client.conversations.create(system_prompt="Be brief.")',
         method="POST",
         path=_ROOT,
         tag="Conversations",
@@ -34,6 +35,7 @@ CONVERSATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         id="listConversations",
+        python="client.conversations.list()",
         method="GET",
         path=_ROOT,
         tag="Conversations",
@@ -54,6 +56,7 @@ CONVERSATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         id="deleteConversationsOfPerson",
+        python='client.conversations.delete_all(user_id="nobody")',
         method="DELETE",
         path=_ROOT,
         tag="Conversations",
@@ -65,6 +68,7 @@ CONVERSATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         id="showConversation",
+        python="client.conversations.retrieve(conversation_id)",
         method="GET",
         path=f"{_ROOT}/{{id}}",
         tag="Conversations",
@@ -77,6 +81,7 @@ CONVERSATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         id="deleteConversation",
+        python="client.conversations.delete(conversation_id)",
         method="DELETE",
         path=f"{_ROOT}/{{id}}",
         tag="Conversations",
