@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from abyssal.client.async_conversations import AsyncExport
     from abyssal.client.async_session import AsyncSession, AsyncSessionStream
     from abyssal.client.async_sockets import AsyncSocketStream
-    from abyssal.client.async_stream import AsyncChatStream, AsyncTextStream
+    from abyssal.client.async_stream import AsyncChatStream
+    from abyssal.client.async_text import AsyncTextStream
     from abyssal.client.conversation_params import ConversationParams
     from abyssal.client.embedding_params import EmbeddingParams
     from abyssal.client.faults import OpenAICompatibilityError
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from abyssal.client.sync_conversations import Export
     from abyssal.client.sync_session import Session, SessionStream
     from abyssal.client.sync_sockets import SocketStream
-    from abyssal.client.sync_stream import ChatStream, TextStream
+    from abyssal.client.sync_stream import ChatStream
+    from abyssal.client.sync_text import TextStream
     from abyssal.client.text_params import CompletionParams, TextParams
     from abyssal.client.timeout import Timeout
     from abyssal.client.tools.steps import ToolRun, ToolStepsError
@@ -102,7 +104,7 @@ _HOMES = {
     "AsyncSession": "abyssal.client.async_session",
     "AsyncSessionStream": "abyssal.client.async_session",
     "AsyncSocketStream": "abyssal.client.async_sockets",
-    "AsyncTextStream": "abyssal.client.async_stream",
+    "AsyncTextStream": "abyssal.client.async_text",
     "AsyncTransport": "abyssal.client.transport",
     "AuthenticationError": "abyssal.wire.errors",
     "BadRequestError": "abyssal.wire.errors",
@@ -160,7 +162,7 @@ _HOMES = {
     "TextCompletion": "abyssal.wire.completions",
     "TextLogprobs": "abyssal.wire.completions",
     "TextParams": "abyssal.client.text_params",
-    "TextStream": "abyssal.client.sync_stream",
+    "TextStream": "abyssal.client.sync_text",
     "Timeout": "abyssal.client.timeout",
     "Tool": "abyssal.client.tools.tool",
     "ToolCall": "abyssal.wire.chat",

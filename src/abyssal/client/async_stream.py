@@ -12,7 +12,6 @@ from abyssal.client.reading import C, StreamForm, StreamReader, W
 from abyssal.client.resuming import Resumption, lost_for_good
 from abyssal.client.transport import AsyncStreamedAnswer
 from abyssal.wire.chat import ChatCompletion, ChatCompletionChunk
-from abyssal.wire.completions import TextCompletion
 from abyssal.wire.errors import AbyssalError, LocalError
 
 
@@ -132,7 +131,3 @@ class AsyncEventStream(Generic[C, W]):
 
 class AsyncChatStream(AsyncEventStream[ChatCompletionChunk, ChatCompletion]):
     """The chunks of a chat completion, as they come, once; see AsyncEventStream."""
-
-
-class AsyncTextStream(AsyncEventStream[TextCompletion, TextCompletion]):
-    """The chunks of a text completion, as they come, once; see AsyncEventStream."""

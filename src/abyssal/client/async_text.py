@@ -6,7 +6,7 @@ from typing import Literal, Unpack, overload
 
 from abyssal.client.answer import RawResponse
 from abyssal.client.async_calls import AsyncCaller
-from abyssal.client.async_stream import AsyncTextStream
+from abyssal.client.async_stream import AsyncEventStream
 from abyssal.client.embedding_params import EmbeddingParams, embedding_body
 from abyssal.client.params import CallOptions
 from abyssal.client.routes import EMBEDDINGS, TEXT_COMPLETION, TEXT_GENERATE, Route
@@ -15,6 +15,10 @@ from abyssal.client.text_assembly import TEXT_STREAM
 from abyssal.client.text_params import CompletionParams, TextParams, completion_body, text_body
 from abyssal.wire.completions import TextCompletion
 from abyssal.wire.embeddings import EmbeddingList
+
+
+class AsyncTextStream(AsyncEventStream[TextCompletion, TextCompletion]):
+    """The chunks of a text completion, as they come, once; see AsyncEventStream."""
 
 
 class AsyncTextCompletions:

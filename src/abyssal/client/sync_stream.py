@@ -12,7 +12,6 @@ from abyssal.client.resuming import Resumption, lost_for_good
 from abyssal.client.sync_calls import Caller
 from abyssal.client.transport import StreamedAnswer
 from abyssal.wire.chat import ChatCompletion, ChatCompletionChunk
-from abyssal.wire.completions import TextCompletion
 from abyssal.wire.errors import AbyssalError, LocalError
 
 
@@ -130,7 +129,3 @@ class EventStream(Generic[C, W]):
 
 class ChatStream(EventStream[ChatCompletionChunk, ChatCompletion]):
     """The chunks of a chat completion, as they come, once; see EventStream."""
-
-
-class TextStream(EventStream[TextCompletion, TextCompletion]):
-    """The chunks of a text completion, as they come, once; see EventStream."""

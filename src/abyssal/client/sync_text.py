@@ -9,12 +9,16 @@ from abyssal.client.embedding_params import EmbeddingParams, embedding_body
 from abyssal.client.params import CallOptions
 from abyssal.client.routes import EMBEDDINGS, TEXT_COMPLETION, TEXT_GENERATE, Route
 from abyssal.client.sync_calls import Caller
-from abyssal.client.sync_stream import TextStream
+from abyssal.client.sync_stream import EventStream
 from abyssal.client.text_answers import parse_embeddings, parse_text
 from abyssal.client.text_assembly import TEXT_STREAM
 from abyssal.client.text_params import CompletionParams, TextParams, completion_body, text_body
 from abyssal.wire.completions import TextCompletion
 from abyssal.wire.embeddings import EmbeddingList
+
+
+class TextStream(EventStream[TextCompletion, TextCompletion]):
+    """The chunks of a text completion, as they come, once; see EventStream."""
 
 
 class TextCompletions:
