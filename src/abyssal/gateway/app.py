@@ -277,6 +277,8 @@ class Gateway:
             calls=self.caps.in_flight,
             upstream_open=sum(opened for opened, _ in pools),
             upstream_idle=sum(idle for _, idle in pools),
+            resumable_streams=len(self.streams),
+            resumable_bytes=self.streams.held,
         )
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:

@@ -152,6 +152,8 @@ class Gauges(msgspec.Struct, frozen=True, tag=True):
     calls: int
     upstream_open: int
     upstream_idle: int
+    resumable_streams: int = 0
+    resumable_bytes: int = 0
 
 
 ToWorker = Setup | Publish | EngineState | Drain | Claimed | Told

@@ -30,6 +30,10 @@ class WorkerGauges(Protocol):
     def upstream_open(self) -> int: ...
     @property
     def upstream_idle(self) -> int: ...
+    @property
+    def resumable_streams(self) -> int: ...
+    @property
+    def resumable_bytes(self) -> int: ...
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -153,7 +157,15 @@ class Metrics(Collector):
         upstream = GaugeMetricFamily(
             "abyssal_upstream_connections", "Connections to upstreams.", labels=["worker", "state"]
         )
+        streams = GaugeMetricFamily(
+            "abyssal_resumable_streams", "Resumable streams that are kept.", labels=["worker"]
+        )
+        kept = GaugeMetricFamily(
+            "abyssal_resumable_bytes", "Bytes kept of resumable streams, by estimate.", labels=["worker"]
+        )
         for worker, gauges in moment.workers.items():
+            streams.add_metric([worker], gauges.resumable_streams)
+            kept.add_metric([worker], gauges.resumable_bytes)
             clients.add_metric([worker], gauges.connections)
             upstream.add_metric([worker, "idle"], gauges.upstream_idle)
             upstream.add_metric([worker, "busy"], gauges.upstream_open - gauges.upstream_idle)
@@ -162,7 +174,7 @@ class Metrics(Collector):
         for name, (is_ready, count) in moment.engines.items():
             ready.add_metric([name], is_ready)
             restarts.add_metric([name], count)
-        return (clients, upstream, ready, restarts)
+        return (clients, upstream, streams, kept, ready, restarts)
 
 
 def _histogram(name: str, text: str, series: Mapping[str, _Histogram]) -> HistogramMetricFamily:

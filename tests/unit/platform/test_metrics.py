@@ -82,10 +82,12 @@ def test_calls_in_flight() -> None:
 
 
 def test_the_moment() -> None:
-    moment = Moment({"0": Gauges(5, 2, 4, 1)}, {"engine": (True, 3), "other": (False, 0)})
+    moment = Moment({"0": Gauges(5, 2, 4, 1, 6, 7)}, {"engine": (True, 3), "other": (False, 0)})
     scrape = Scrape(moment=moment)
     assert scrape("abyssal_connections", worker="0") == 5
     assert scrape("abyssal_upstream_connections", worker="0", state="idle") == 1
+    assert scrape("abyssal_resumable_streams", worker="0") == 6
+    assert scrape("abyssal_resumable_bytes", worker="0") == 7
     assert scrape("abyssal_upstream_connections", worker="0", state="busy") == 3
     assert scrape("abyssal_engine_ready", engine="engine") == 1
     assert scrape("abyssal_engine_ready", engine="other") == 0

@@ -179,6 +179,16 @@ def test_ten_thousand_events(small: Stage) -> None:
     assert numbers(body(second)) == list(range(9_900, 10_000))
 
 
+def test_the_gauges_tell_of_it(small: Stage) -> None:
+    client, _ = begun(small, big(0))
+    gauges = small.gateway.gauges()
+    assert (gauges.resumable_streams, gauges.resumable_bytes) == (1, small.gateway.streams.held)
+    client.leave()
+    small.pass_time(60.0)
+    gauges = small.gateway.gauges()
+    assert (gauges.resumable_streams, gauges.resumable_bytes) == (0, 0)
+
+
 # All streams together
 
 

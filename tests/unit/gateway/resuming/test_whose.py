@@ -31,6 +31,7 @@ def test_another_project_gets_what_anybody_gets_who_made_it_up(stage: Stage) -> 
     end(server)
     assert refused(stage, live) == unknown
     assert refused(stage, "nonsense") == unknown
+    assert refused(stage, "x" * 30_000) == unknown
     assert refused(stage, "1" + NOBODY[1:]) == unknown
     assert resume(stage, live).answer().status == 200
     stage.pass_time(61.0)
