@@ -234,6 +234,18 @@ def test_what_the_kernel_took_and_the_client_never_read_is_still_there(gateway: 
         assert text(read + answer.body) == "".join(words)
 
 
+def test_clients_that_know_nothing_of_ids_read_on(gateway: Gateway) -> None:
+    openai = pytest.importorskip("openai")
+    gateway.upstream.enqueue(stream(0.0))
+    headers = {"x-abyssal-resumable": "1"}
+    with openai.OpenAI(base_url=gateway.server.base_url, api_key=gateway.server.api_key) as client:
+        messages = [{"role": "user", "content": "hi"}]
+        chunks = client.chat.completions.create(
+            model="open", messages=messages, stream=True, extra_headers=headers
+        )
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "".join(WORDS)
+
+
 # WebSocket
 
 
