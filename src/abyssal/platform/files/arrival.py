@@ -77,8 +77,12 @@ class Arrival:
             now_ns,
             expires_at,
         )
-        await self._plane.run(lambda: store_file(self._plane, row))
-        self._arriving = None  # it is owned from now on
+        self._arriving = None  # a database that breaks off may have the row: then the upkeep finds out
+        try:
+            await self._plane.run(lambda: store_file(self._plane, row))
+        except PayloadTooLargeError:
+            self._arriving = arriving
+            raise
         await on_disk(lambda: self._plane.blobs.settle(key_of(self.file_id)))
         return row
 

@@ -11,9 +11,14 @@ from tests.unit.platform.files.uploads import BOUNDARY, Files, upload_form
 from tests.unit.platform.identity.tenants import World
 
 from abyssal.config import FilesConfig
+from abyssal.platform.files import arrival
+from abyssal.platform.files.library import store_file
 from abyssal.platform.files.upkeep import clear_transit, remove_expired
+from abyssal.platform.plane import ControlPlane
 from abyssal.stores.blobs import Arriving, BlobDirectory
+from abyssal.stores.sql.files import FileRow
 from abyssal.stores.sql.schema import files as table
+from abyssal.wire.errors import UnavailableError
 
 HOUR = 3600
 ENDS = {"expires_after[anchor]": "created_at", "expires_after[seconds]": str(HOUR)}
@@ -103,6 +108,24 @@ def test_a_crash_before_its_place_loses_nothing(files: Files) -> None:
     an_hour_later(files)
     assert files.ask("GET", f"/{row['id']}/content").body == b"content"
     assert [path.parent.name for path in files.on_disk] != ["transit"]
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_database_that_breaks_off_may_have_the_row(
+    files: Files, committed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken_off(plane: ControlPlane, row: FileRow) -> None:
+        if committed:
+            store_file(plane, row)
+        raise UnavailableError("the connection broke", code="store_unavailable")
+
+    monkeypatch.setattr(arrival, "store_file", broken_off)
+    assert files.upload(b"content").code == "store_unavailable"
+    an_hour_later(files)
+    listed = files.ask("GET").json["data"]
+    assert len(listed) == len(files.on_disk) == committed
+    for one in listed:
+        assert files.ask("GET", f"/{one['id']}/content").body == b"content"
 
 
 def test_a_crash_in_a_deletion_leaves_it_or_ends_it(files: Files) -> None:
