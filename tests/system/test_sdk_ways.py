@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.system.calls import table, upstream
 from tests.system.identities import Identities
+from tests.system.line import Line
 
 from abyssal import (
     AsyncDeepSeekClient,
@@ -84,6 +85,32 @@ def test_asynchronous(ours: Identities, way: str) -> None:
             assert (await session.send_message("Hi")).content == "Hello there."
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("over", ["http", "websocket"])
+def test_a_stream_goes_on_after_a_cut(
+    ours: Identities, scripted: ScriptedUpstream, way: str, over: str
+) -> None:
+    words = [f"{number} " for number in range(20)]
+    scripted.enqueue(Answer.chat_stream(words, every=0.01))
+    line = Line(ours.server.url)
+    try:
+        with DeepSeekClient(**proofs(ours, way) | {"base_url": line.url, "max_retries": 2}) as client:
+            got: list[str] = []
+            if over == "http":
+                for chunk in client.chat.completions.create(**HI, stream=True, resumable=True):
+                    got.append(chunk.choices[0].delta.content or "")
+                    if len(got) == 3:
+                        line.cut()
+            else:
+                for piece in client.stream("Hi", model="open", resumable=True):
+                    got.append(piece.content)
+                    if len(got) == 3:
+                        line.cut()
+    finally:
+        line.close()
+    assert "".join(got) == "".join(words)
 
 
 @pytest.mark.parametrize("way", WAYS)
