@@ -10,8 +10,8 @@ from websockets.sync.client import connect
 
 from abyssal.testing import Answer
 
-from .calls import Gateway, chunks, events, text_of
-from .talking import begin, chat, said, send, turns
+from .calls import Gateway, chunks, events, text_of, wait_for
+from .talking import HI, begin, chat, said, send, turns
 
 
 def asked(gateway: Gateway) -> dict[str, Any]:
@@ -184,3 +184,40 @@ def test_nulls_do_not_travel_on(gateway: Gateway) -> None:
             {"model": "official", "prompt": "x", "suffix": "y", name: value},
         )  # fmt: skip
         assert (refused.status, json.loads(refused.body)["error"]["param"]) == (400, name)
+
+
+def test_a_cancelled_request_on_a_socket_keeps_nothing(gateway: Gateway) -> None:
+    conversation = begin(gateway.server)
+    address = gateway.server.url.replace("http", "ws", 1) + "/v1/stream"
+    ask = {"type": "request", "model": "open", "prompt": "one", "conversation_id": conversation}
+    with connect(address) as socket:
+        socket.send(json.dumps({"type": "auth", "token": f"Bearer {gateway.server.api_key}"}))
+        gateway.upstream.enqueue(Answer.chat_stream(["a", "b"], every=5.0))
+        socket.send(json.dumps(ask))
+        assert json.loads(socket.recv(timeout=10))["content"] == "a"
+        socket.send(json.dumps({"type": "cancel"}))
+        assert json.loads(socket.recv(timeout=10))["type"] == "cancelled"
+        gateway.upstream.enqueue(Answer.chat_stream(["done"]))
+        socket.send(json.dumps(ask | {"prompt": "two"}))
+        while json.loads(socket.recv(timeout=10))["type"] != "done":
+            pass
+    assert turns(gateway.server, conversation) == [said("two", "done")]
+
+
+def test_a_resumable_answer_is_kept_though_nobody_reads_it(gateway: Gateway) -> None:
+    conversation = begin(gateway.server)
+    gateway.upstream.enqueue(Answer.chat_stream(["a", "b", "c"], every=0.2))
+    asked = {"model": "open", "messages": HI, "stream": True, "conversation_id": conversation}
+    content = json.dumps(asked).encode()
+    with gateway.connect() as connection:
+        connection.send(gateway.request(content, headers=["x-abyssal-resumable: 1"]))
+        connection.read_until(b'"a"')
+    kept = wait_for(lambda: turns(gateway.server, conversation), "the turn", 10)
+    assert kept == [said("hi", "abc")]
+
+
+def test_a_deleted_conversation_is_gone_for_calls_too(gateway: Gateway) -> None:
+    conversation = begin(gateway.server)
+    gone = send(gateway.server, "DELETE", f"/v1/conversations/{conversation}")
+    assert json.loads(gone.body)["deleted"] is True
+    assert chat(gateway.server, conversation).status == 404

@@ -110,7 +110,10 @@ class Choice(Answer, frozen=True):
 
 
 class ChatCompletion(Answer, frozen=True):
-    """A whole answer. `request_id` comes from the answer's headers; name it when asking for help."""
+    """A whole answer. `request_id` comes from the answer's headers; name it when asking for help.
+
+    `conversation_id` is that of the conversation which it is a turn of.
+    """
 
     choices: list[Choice] = []
     id: str = ""
@@ -120,6 +123,7 @@ class ChatCompletion(Answer, frozen=True):
     usage: Usage | None = None
     system_fingerprint: str | None = None
     request_id: str | None = None
+    conversation_id: str | None = None
 
 
 class FunctionCallDelta(Answer, frozen=True, gc=False):

@@ -26,6 +26,11 @@ RESUMING = (
 )
 """What routes that can stream take of resuming."""
 
+CONVERSATION = Parameter(
+    "x-abyssal-conversation",
+    "header",
+    "`no-wait`: 409 when another call is at work in the conversation; absent: wait for it.",
+)
 STRICT = Parameter(
     "x-abyssal-strict", "header", "`1`: a parameter that the upstream would ignore is refused by name."
 )
@@ -77,10 +82,10 @@ def _chat() -> Iterator[Operation]:
             or "The body goes to the upstream as it came, except for the model's name where the model table "
             "has another. Keys that are not in the table of fields are the upstream's matter.",
             scope="chat",
-            parameters=(*RESUMING, STRICT),
+            parameters=(*RESUMING, STRICT, CONVERSATION),
             bodies=(Body(JSON, ChatRequest), _message("ChatRequest")),
             answers=(_CHAT_ANSWER,),
-            errors=CALL_ERRORS,
+            errors=(*CALL_ERRORS, 409),
             example=_ASKED,
             python="client.chat.completions.create("
             'model="deepseek-chat", messages=[{"role": "user", "content": "Say hello."}], max_tokens=16)'
@@ -129,10 +134,10 @@ def _text() -> Iterator[Operation]:
             summary=summary,
             says=says,
             scope="chat",
-            parameters=RESUMING,
+            parameters=(*RESUMING, CONVERSATION),
             bodies=(Body(JSON, CompletionRequest), _message("CompletionRequest")),
             answers=(_TEXT_ANSWER,),
-            errors=CALL_ERRORS,
+            errors=(*CALL_ERRORS, 409),
             example=({"model": "deepseek-chat"} if path.endswith("completions") else {})
             | {"prompt": "Once upon a time", "max_tokens": 16},
             python=python,

@@ -7,24 +7,34 @@ from __future__ import annotations
 
 import asyncio
 
+from msgspec import UNSET
+
 from abyssal.gateway.compose.conversations import Conversations
 from abyssal.gateway.compose.files import Files
 from abyssal.gateway.exchange import Exchange
+from abyssal.wire.chat_request import ChatRequest
 
 
 class InOrder:
     """See the module."""
 
     def __init__(self, conversations: Conversations, files: Files, loop: asyncio.AbstractEventLoop) -> None:
-        self._conversations, self._files, self._loop = conversations, files, loop
+        self._conversations, self._loop = conversations, loop
+        self._put_files_in = files.compose
         self.left = conversations.left
 
     def compose(self, exchange: Exchange) -> asyncio.Future[None] | None:
         """Make the request whole. Raises ApiError, now or in the future."""
-        asked = exchange.request
+        request = exchange.request
+        assert isinstance(request, ChatRequest)
+        if request.conversation_id is UNSET and request.context_window is UNSET and request.language is UNSET:
+            return self._put_files_in(exchange)  # nearly every call: not even asked further
+        return self._in_turn(exchange, request)
+
+    def _in_turn(self, exchange: Exchange, asked: ChatRequest) -> asyncio.Future[None] | None:
         first = self._conversations.compose(exchange)
         if first is None:
-            return self._files.compose(exchange)
+            return self._put_files_in(exchange)
         whole: asyncio.Future[None] = self._loop.create_future()
         under_way = [first]
 
@@ -33,7 +43,7 @@ class InOrder:
                 self.left(exchange)  # the client was gone before it was there
             elif not _failed(first, whole):
                 try:
-                    second = self._files.compose(exchange, asked)
+                    second = self._put_files_in(exchange, asked)
                 except Exception as error:  # noqa: BLE001  the pipeline tells them apart
                     whole.set_exception(error)
                     return
