@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from socket import SHUT_RDWR
+from socket import SHUT_RDWR, SO_RCVBUF, SOL_SOCKET
 from typing import Any
 
 import pytest
@@ -227,6 +227,8 @@ def test_much_to_catch_up_with_on_the_other_worker(gateway: Gateway) -> None:
 def test_what_the_kernel_took_and_the_client_never_read_is_still_there(gateway: Gateway, size: int) -> None:
     words = [f"{number} " + "y" * size for number in range(900_000 // size)]
     with at(gateway, 0) as first, at(gateway, 0) as second:
+        # The client's own side of the kernel as it usually is, whatever this machine has been told.
+        first._socket.setsockopt(SOL_SOCKET, SO_RCVBUF, 65536)
         read = begin(gateway, first, stream(0.0, words))
         time.sleep(0.5)  # in which as much is sent as anybody takes
         first.reset()
