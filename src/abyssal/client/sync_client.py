@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
@@ -96,6 +97,7 @@ class DeepSeekClient:
         self.chat = Chat(caller)
         self.models = Models(caller)
         self._open_sockets: Sockets | None = None
+        self._opening = threading.Lock()  # two first streams at once shall share them
 
     def with_options(
         self,
@@ -256,14 +258,15 @@ class DeepSeekClient:
         self.close()
 
     def _sockets(self) -> Sockets:
-        if self._open_sockets is None:
-            try:
-                from abyssal.client.sync_sockets import Sockets
-            except ModuleNotFoundError as error:
-                raise ConfigurationError(NO_WEBSOCKETS) from error
-            beside_proxy = goes_over_proxy(self._caller.core.base, os.environ)
-            self._open_sockets = Sockets(self._caller, self._pool_size, beside_proxy=beside_proxy)
-        return self._open_sockets
+        with self._opening:
+            if self._open_sockets is None:
+                try:
+                    from abyssal.client.sync_sockets import Sockets
+                except ModuleNotFoundError as error:
+                    raise ConfigurationError(NO_WEBSOCKETS) from error
+                beside_proxy = goes_over_proxy(self._caller.core.base, os.environ)
+                self._open_sockets = Sockets(self._caller, self._pool_size, beside_proxy=beside_proxy)
+            return self._open_sockets
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self.base_url!r})"
