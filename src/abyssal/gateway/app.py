@@ -45,8 +45,8 @@ from abyssal.gateway.relay.backstage import Backstage
 from abyssal.gateway.relay.call import RelayContext
 from abyssal.gateway.relay.heads import error_lines
 from abyssal.gateway.relay.siblings import Siblings, socket_of
-from abyssal.gateway.repairs.mending import Mend
 from abyssal.gateway.repairs.reasoning_memory import ReasoningMemory
+from abyssal.gateway.repairs.stage import Mend
 from abyssal.gateway.resume import Resuming
 from abyssal.gateway.resuming.event_id import TOKEN_BYTES
 from abyssal.gateway.resuming.streams import ResumableStreams

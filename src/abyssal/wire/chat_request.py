@@ -50,6 +50,7 @@ class AssistantMessage(msgspec.Struct, tag_field="role", tag="assistant"):
     reasoning_content: str | None = None
     prefix: bool | None = None
     tool_calls: list[msgspec.Raw] | None = None
+    function_call: Any = None
 
 
 class ToolMessage(msgspec.Struct, tag_field="role", tag="tool"):

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from abyssal.gateway.repairs.events import Fields, Rewriter
-from abyssal.wire.chat_request import ChatRequest, FunctionMessage
+from abyssal.wire.chat_request import AssistantMessage, ChatRequest, FunctionMessage
 
 _NEEDLE = b"function"
 
@@ -32,13 +32,17 @@ _functions = msgspec.json.Decoder(list[msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
 
 
-def is_legacy(request: ChatRequest, body: bytes) -> bool:
-    """Whether anything of the request is in the old form; most bodies are told by one look for a word."""
+def is_legacy(request: ChatRequest) -> bool:
+    """Whether anything of the request is in the old form."""
     if request.functions is not None:
         return True
-    if _NEEDLE not in body:
-        return False
-    return b'"function_call"' in body or any(isinstance(said, FunctionMessage) for said in request.messages)
+    for said in request.messages:  # isinstance asks a metaclass, which takes five times as long
+        if type(said) is AssistantMessage:
+            if said.function_call is not None:
+                return True
+        elif type(said) is FunctionMessage:
+            return True
+    return False
 
 
 def as_tools(fields: Fields, messages: list[msgspec.Raw], request: ChatRequest) -> bool:
