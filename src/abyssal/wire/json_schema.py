@@ -19,7 +19,7 @@ from typing import Any
 from abyssal.wire.errors import BadRequestError
 from abyssal.wire.schema_tree import Schema, as_list, as_schema, nodes, target_of
 
-MOST_STEPS = 50_000
+MOST_STEPS = 20_000
 MOST_NODES = 2000
 
 _UNKNOWN = (

@@ -245,7 +245,7 @@ class RelayCall:
         lines = heads.forwarded(self._headers)
         if b"content-encoding:" not in lines:
             repairs = self._upstream.profile.repairs
-            if body[:1].isspace() and "blank_lines" in repairs:
+            if body[:1].isspace() and "blank_lines" in repairs and exchange.route != "embeddings":
                 body = body.strip()
                 exchange.repairs += ("blank_lines",)
             try:
