@@ -316,3 +316,30 @@ def test_only_what_is_wanted_is_read(talk: Talk) -> None:
         found = asyncio.run(opened(tokens))
         assert [msgspec.json.decode(each) for each in found.turns] == [*map(turn, "abcd")][4 - count :]
         assert found.whole is (count == 4)
+
+
+@pytest.mark.parametrize("encrypt", [False, True])
+def test_a_page_of_large_contents_ends_early(
+    world: World, monkeypatch: pytest.MonkeyPatch, encrypt: bool
+) -> None:
+    talk = Talk(world, encrypt_conversations=encrypt)
+    monkeypatch.setattr("abyssal.platform.conversations.service.MOST_IN_A_PAGE", 25_000)
+    monkeypatch.setattr("abyssal.platform.conversations.export.MOST_IN_A_PAGE", 25_000)
+    made = [talk.ask(OURS, "POST", body={"system_prompt": letter * 10_000}).json["id"] for letter in "abcd"]
+    pages, query = [], {"limit": "3"}
+    while True:
+        page = talk.ask(OURS, "GET", query=query).json
+        pages.append([item["id"] for item in page["data"]])
+        if not page["has_more"]:
+            break
+        query["after"] = page["next"]
+    assert [len(page) for page in pages] == [2, 2]
+    assert sorted(pages[0] + pages[1]) == sorted(made)
+    for text in "efg":
+        talk.say(made[0], text * 30_000, "yes")  # two turns
+    shown = talk.ask(OURS, "GET", "/" + made[0]).json["turns"]
+    assert ([turn["number"] for turn in shown["data"]], shown["has_more"]) == ([1], True)
+    after = talk.ask(OURS, "GET", "/" + made[0], query={"after": shown["next"]}).json["turns"]
+    assert [turn["number"] for turn in after["data"]] == [2]
+    lines = talk.ask(OURS, "GET", query={"format": "jsonl"}).body.splitlines()
+    assert len(lines) == 4 + 6

@@ -12,13 +12,13 @@ from functools import partial
 import msgspec
 
 from abyssal.platform.conversations.objects import conversation_object, turn_object
-from abyssal.platform.conversations.service import contents_of, person_of
+from abyssal.platform.conversations.service import MOST_IN_A_PAGE, contents_of, person_of
 from abyssal.platform.identity.transaction import Proof
 from abyssal.platform.plane import ControlPlane
 from abyssal.platform.tenant import TenantTransaction, tenant_transaction
 from abyssal.stores.sql.columns import Position
 from abyssal.stores.sql.conversations import ConversationRow, page_conversations
-from abyssal.stores.sql.turns import TurnRow, page_turns
+from abyssal.stores.sql.turns import TurnRow, page_turns, turns_within
 
 _CONVERSATIONS, _TURNS = 100, 20  # in a page
 
@@ -67,5 +67,6 @@ def _turns(
     turn: TenantTransaction
     with tenant_transaction(plane, proof, "chat", changes=False) as turn:
         contents = contents_of(turn)
-        found = page_turns(turn.connection, row.id, after=after, count=_TURNS)
+        fits = turns_within(turn.connection, row.id, after=after, count=_TURNS, most_bytes=MOST_IN_A_PAGE)
+        found = page_turns(turn.connection, row.id, after=after, count=fits)
         return [(each, _encode(turn_object(each, contents)) + b"\n") for each in found]

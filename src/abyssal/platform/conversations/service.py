@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from abyssal.platform.conversations.contents import About, Contents
 from abyssal.platform.conversations.drafts import ConversationDraft, opening
 from abyssal.platform.conversations.objects import (
@@ -21,13 +23,17 @@ from abyssal.platform.tenant import TenantTransaction
 from abyssal.stores.sql.conversations import (
     ConversationRow,
     add_conversation,
+    conversations_within,
     delete_conversation,
     delete_of_user,
     find_conversation,
     page_conversations,
 )
-from abyssal.stores.sql.turns import page_turns
+from abyssal.stores.sql.turns import page_turns, turns_within
 from abyssal.wire.errors import BadRequestError, NotFoundError
+
+MOST_IN_A_PAGE = 8 * 1024 * 1024
+"""Bytes of contents: a page that would have more ends early, since all of it is in memory at once."""
 
 _AT_ONCE = 100  # conversations deleted in one statement
 _SECOND = 1_000_000_000
@@ -60,9 +66,19 @@ def create_conversation(turn: TenantTransaction, draft: ConversationDraft) -> Co
 def list_conversations(turn: TenantTransaction, query: Mapping[str, str]) -> pages.Page[ConversationObject]:
     """A page of them, oldest first; `user_id` narrows it to a person's."""
     user, contents = person_of(query), contents_of(turn)
+    asked = pages.asked_page(turn.vault, "conversations", query)
+    fits = conversations_within(
+        turn.connection,
+        turn.caller.project,
+        user=user,
+        now_ns=turn.now_ns,
+        after=asked.after,
+        count=asked.limit,
+        most_bytes=MOST_IN_A_PAGE,
+    )
     return pages.page(
         turn.vault,
-        pages.asked_page(turn.vault, "conversations", query),
+        msgspec.structs.replace(asked, limit=min(asked.limit, fits)),
         lambda after, count: page_conversations(
             turn.connection,
             turn.caller.project,
@@ -81,9 +97,17 @@ def show_conversation(
 ) -> WholeConversation:
     """One of them with a page of its turns, oldest first. Raises NotFoundError."""
     row, contents = conversation_of_id(turn, conversation), contents_of(turn)
+    asked = pages.asked_page(turn.vault, f"turns of {row.id}", query)
+    fits = turns_within(
+        turn.connection,
+        row.id,
+        after=0 if asked.after is None else asked.after[0],
+        count=asked.limit,
+        most_bytes=MOST_IN_A_PAGE,
+    )
     listed: pages.Page[TurnObject] = pages.page(
         turn.vault,
-        pages.asked_page(turn.vault, f"turns of {row.id}", query),
+        msgspec.structs.replace(asked, limit=min(asked.limit, fits)),
         lambda after, count: page_turns(
             turn.connection, row.id, after=0 if after is None else after[0], count=count
         ),

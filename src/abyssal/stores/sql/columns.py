@@ -49,3 +49,14 @@ def page_of(
     if after is not None:
         query = query.where(tuple_(created_at, row_id) > tuple_(*after))
     return query.order_by(created_at, row_id).limit(count)
+
+
+def fitting(sizes: Iterable[int], most: int) -> int:
+    """How many of the first `sizes` come to at most `most` together; at least one, also of none."""
+    count = 0
+    for size in sizes:
+        most -= size
+        if most < 0:
+            break
+        count += 1
+    return max(count, 1)

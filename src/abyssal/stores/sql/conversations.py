@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, insert, or_, select, update
 
-from abyssal.stores.sql.columns import Position, page_of
+from abyssal.stores.sql.columns import Position, fitting, page_of
 from abyssal.stores.sql.schema import conversations, projects, turns
 
 
@@ -75,6 +75,25 @@ def page_conversations(
         query = query.where(conversations.c.user_id == user)
     query = page_of(query, conversations.c.created_at, conversations.c.id, after, count)
     return [ConversationRow(*found) for found in connection.execute(query)]
+
+
+def conversations_within(
+    connection: Connection,
+    project: str,
+    *,
+    user: str | None,
+    now_ns: int,
+    after: Position | None,
+    count: int,
+    most_bytes: int,
+) -> int:
+    """How many of the next `count` after `after` have `most_bytes` together; at least one."""
+    size = func.coalesce(func.length(conversations.c.content), func.length(conversations.c.sealed), 0)
+    query = select(size).where(conversations.c.project_id == project, conversations.c.expires_at > now_ns)
+    if user is not None:
+        query = query.where(conversations.c.user_id == user)
+    query = page_of(query, conversations.c.created_at, conversations.c.id, after, count)
+    return fitting(connection.execute(query).scalars(), most_bytes)
 
 
 def delete_conversation(connection: Connection, project: str, conversation: str, *, now_ns: int) -> bool:

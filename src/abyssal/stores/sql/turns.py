@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
+from abyssal.stores.sql.columns import fitting
 from abyssal.stores.sql.schema import turns
 
 
@@ -22,6 +23,7 @@ class TurnRow(msgspec.Struct, frozen=True):
 
 
 _ALL = select(*(turns.c[name] for name in TurnRow.__struct_fields__))
+_BYTES = func.coalesce(func.length(turns.c.content), func.length(turns.c.sealed), 0)
 
 
 def add_turn(connection: Connection, row: TurnRow) -> None:
@@ -41,15 +43,33 @@ def page_turns(connection: Connection, conversation: str, *, after: int, count: 
 
 def newest_turns(connection: Connection, conversation: str, *, tokens: int, most_bytes: int) -> list[TurnRow]:
     """The newest, oldest first: as many as `tokens` and `most_bytes` hold, none of them skipped."""
-    query = _ALL.where(turns.c.conversation_id == conversation).order_by(turns.c.number.desc())
-    chosen: list[TurnRow] = []
-    with connection.execute(query.execution_options(yield_per=50)) as found:
-        for values in found:
-            row = TurnRow(*values)
-            tokens -= row.tokens
-            most_bytes -= len(row.content or row.sealed or b"")
+    sizes = (  # alone first: a turn may be as large as a body
+        select(turns.c.number, turns.c.tokens, _BYTES)
+        .where(turns.c.conversation_id == conversation)
+        .order_by(turns.c.number.desc())
+    )
+    oldest = None
+    with connection.execute(sizes.execution_options(yield_per=200)) as found:
+        for number, its_tokens, its_bytes in found:
+            tokens -= its_tokens
+            most_bytes -= its_bytes
             if tokens < 0 or most_bytes < 0:
                 break
-            chosen.append(row)
-    chosen.reverse()
-    return chosen
+            oldest = number
+    if oldest is None:
+        return []
+    query = _ALL.where(turns.c.conversation_id == conversation, turns.c.number >= oldest)
+    return [TurnRow(*values) for values in connection.execute(query.order_by(turns.c.number))]
+
+
+def turns_within(
+    connection: Connection, conversation: str, *, after: int, count: int, most_bytes: int
+) -> int:
+    """How many of the next `count` after the number `after` have `most_bytes` together; at least one."""
+    sizes = (
+        select(_BYTES)
+        .where(turns.c.conversation_id == conversation, turns.c.number > after)
+        .order_by(turns.c.number)
+        .limit(count)
+    )
+    return fitting(connection.execute(sizes).scalars(), most_bytes)
