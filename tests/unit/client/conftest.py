@@ -8,6 +8,7 @@ import pytest
 
 from .face import WAYS, Face, opened_face
 from .raw_server import RawServer
+from .socket_server import SocketServer, socket_server
 
 
 @pytest.fixture
@@ -15,6 +16,12 @@ def server() -> Iterator[RawServer]:
     server = RawServer()
     yield server
     server.close()
+
+
+@pytest.fixture
+def sockets() -> Iterator[SocketServer]:
+    with socket_server() as server:
+        yield server
 
 
 @pytest.fixture(params=WAYS)

@@ -12,6 +12,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
+from .face import Face
+
 Reply = list[Any] | Callable[[ServerConnection], None]
 
 
@@ -60,9 +62,9 @@ class SocketServer:
 @contextmanager
 def socket_server(**options: Any) -> Iterator[SocketServer]:
     server = SocketServer()
-    with serve(
-        server.handle, "127.0.0.1", 0, process_request=server.upgraded, compression=None, **options
-    ) as listening:
+    # A client that keeps a socket does not answer its closing before it needs it again: nobody waits for that.
+    options = {"process_request": server.upgraded, "compression": None, "close_timeout": 0.5, **options}
+    with serve(server.handle, "127.0.0.1", 0, **options) as listening:
         server.port = listening.socket.getsockname()[1]
         thread = threading.Thread(target=listening.serve_forever)
         thread.start()
@@ -92,3 +94,7 @@ def last(**fields: Any) -> dict[str, Any]:
 def problem(message: str = "no", **fields: Any) -> dict[str, Any]:
     error = {"message": message, "type": "t", "param": None, "code": None} | fields
     return {"type": "error", "error": error, "request_id": "r-9"}
+
+
+def open_stream(face: Face, prompt: str | None = "Hi", **params: Any) -> Any:
+    return face.run(face.client.stream(prompt, **params))

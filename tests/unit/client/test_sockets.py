@@ -16,30 +16,20 @@ from websockets.http11 import Response
 from websockets.sync.server import ServerConnection
 
 from abyssal import (
-    ApiConnectionError,
     ApiTimeoutError,
     AuthenticationError,
     ChatCompletion,
     ConfigurationError,
     OpenAICompatibilityError,
-    ProtocolError,
     RateLimitError,
     StreamInterruptedError,
     UnavailableError,
 )
 
 from .face import KEY, Face, opened_face
-from .raw_server import RawServer, answer, error_body
-from .socket_server import SocketServer, last, piece, problem, socket_server
-from .test_import import run
+from .socket_server import SocketServer, last, open_stream, piece, problem, socket_server
 
 HELLO = [piece("Hel"), piece("lo"), last()]
-
-
-@pytest.fixture
-def sockets() -> Iterator[SocketServer]:
-    with socket_server() as server:
-        yield server
 
 
 @pytest.fixture(params=["sync-direct", "async-direct"])
@@ -51,10 +41,6 @@ def way(request: pytest.FixtureRequest) -> str:
 def face(sockets: SocketServer, way: str) -> Iterator[Face]:
     with opened_face(way, sockets.url) as face:
         yield face
-
-
-def open_stream(face: Face, prompt: str | None = "Hi", **params: Any) -> Any:
-    return face.run(face.client.stream(prompt, **params))
 
 
 def texts(face: Face, opened: Any) -> list[str]:
@@ -198,42 +184,6 @@ def test_a_credential_that_is_refused(sockets: SocketServer, face: Face) -> None
     with pytest.raises(AuthenticationError, match=r"who\?"):
         open_stream(face, model="m")
     assert len(sockets.requests) == 1
-
-
-@pytest.mark.parametrize(("status", "kind"), [(401, AuthenticationError), (503, UnavailableError)])
-def test_an_upgrade_that_is_refused(server: RawServer, way: str, status: int, kind: type) -> None:
-    server.will(answer(error_body("not you"), status, x_request_id="r-3"))
-    with opened_face(way, server.url) as face, pytest.raises(kind, match="not you") as caught:
-        open_stream(face, model="m")
-    assert caught.value.request_id == "r-3"  # type: ignore[attr-defined]
-    assert len(server.requests) == (1 if status == 401 else 3)
-
-
-@pytest.mark.parametrize("reply", [answer({}), b"HTTP/1.1 204 No\r\n\r\n", b"nonsense\r\n\r\n"])
-def test_a_server_that_speaks_no_websocket(server: RawServer, way: str, reply: bytes) -> None:
-    def said(peer: Any) -> None:
-        peer.send(reply)
-        peer.close()
-
-    server.will(said)
-    with opened_face(way, server.url) as face, pytest.raises(ProtocolError, match="opens no WebSocket"):
-        open_stream(face, model="m")
-
-
-def test_a_server_that_hangs_up_before_the_upgrade(server: RawServer, way: str) -> None:
-    server.will(lambda peer: peer.close())
-    with opened_face(way, server.url) as face:
-        with pytest.raises(ApiConnectionError, match="before it answered"):
-            open_stream(face, model="m")
-        assert len(face.sleeps) == 2
-
-
-def test_nobody_there(way: str) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
-        with opened_face(way, url) as face, pytest.raises(ApiConnectionError, match="Is it running"):
-            open_stream(face, model="m")
 
 
 def test_a_cut_before_the_first_message_is_tried_again(sockets: SocketServer, face: Face) -> None:
@@ -422,60 +372,3 @@ def test_over_tls(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
             for _ in range(2):
                 assert reply(face, open_stream(face, model="m")).content == "Hello"
     assert len(server.upgrades) == 1
-
-
-# Before anything is sent
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({}, "needs a prompt or messages"),
-        ({"prompt": "a", "messages": []}, "not both"),
-        ({"prompt": "a", "modle": "m"}, "did you mean model?"),
-        ({"prompt": "a", "stream": True}, "no argument 'stream'"),
-    ],
-)
-def test_arguments_that_do_not_fit(sockets: SocketServer, arguments: Any, words: str) -> None:
-    with opened_face("sync-direct", sockets.url) as face, pytest.raises(TypeError) as caught:
-        face.client.stream(**arguments)
-    assert words in str(caught.value)
-    assert sockets.upgrades == []
-
-
-def test_what_has_no_json_form(sockets: SocketServer) -> None:
-    with opened_face("sync-direct", sockets.url) as face, pytest.raises(ConfigurationError, match="user"):
-        face.client.stream("Hi", user=object())
-
-
-def test_without_the_library_it_says_what_to_type() -> None:
-    code = """
-import sys
-sys.modules["websockets"] = None
-from abyssal import ConfigurationError, DeepSeekClient
-try:
-    DeepSeekClient("sk-x", base_url="http://127.0.0.1:1").stream("Hi")
-except ConfigurationError as error:
-    print(error)
-"""
-    assert "pip install websockets" in run(code)
-
-
-def test_a_client_that_opens_no_socket_does_not_load_the_library() -> None:
-    code = """
-import sys
-from abyssal import DeepSeekClient
-DeepSeekClient("sk-x", base_url="http://127.0.0.1:1").close()
-print("websockets" in sys.modules)
-"""
-    assert run(code) == "False"
-
-
-def test_a_proxy_is_named_when_the_way_is_barred(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    with (
-        opened_face("sync-direct", "http://nowhere.invalid/v1", max_retries=0) as face,
-        pytest.raises(ApiConnectionError) as caught,
-    ):
-        face.client.stream("Hi")
-    assert "not over the proxy" in "".join(caught.value.__notes__)
