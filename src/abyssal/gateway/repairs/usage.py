@@ -36,6 +36,8 @@ def with_usage(exchange: Exchange, body: bytes) -> tuple[bytes, TokenUsage | Non
         choices = _chat.decode(body).choices
     except msgspec.DecodeError:
         return body, None
+    if not choices:
+        return body, None
     said = 0
     for choice in choices:
         message = choice.message

@@ -58,7 +58,7 @@ def test_usage_that_was_counted_is_left_alone(stage: Stage) -> None:
     assert stage.settled[0].estimated is False
 
 
-@pytest.mark.parametrize("body", [b"[1]", b'{"choices": 5}'])
+@pytest.mark.parametrize("body", [b"[1]", b'{"choices": 5}', b'{"choices": []}'])
 def test_what_is_no_completion_gets_no_usage(stage: Stage, body: bytes) -> None:
     client = stage.client().ask()
     stage.server.last.answer(body)
