@@ -134,8 +134,9 @@ class Conversations:
         assert asked is not None
         window, strict = self._window(request, asked)
         brought = brought_by(exchange.body, request)
-        turns = [message for turn in opened.turns for message in messages_of(turn)]
-        opening = messages_of(opened.opening)
+        weighed = window is not None
+        turns = [message for turn in opened.turns for message in messages_of(turn, weighed=weighed)]
+        opening = messages_of(opened.opening, weighed=weighed)
         body = _body(exchange.body, opening, turns, brought, sentence, window, strict, whole=opened.whole)
         self._put(exchange, body)
         user = request.user_id if request.user_id and "\0" not in request.user_id else None

@@ -41,6 +41,10 @@ class _Said(msgspec.Struct):
     function_call: _Function | None = None
 
 
+class _Whose(msgspec.Struct):
+    role: str
+
+
 class Message(NamedTuple):
     """One message as it travels (JSON), whose it is, and what it comes to in tokens."""
 
@@ -56,11 +60,14 @@ class Message(NamedTuple):
 
 _array = msgspec.json.Decoder(list[msgspec.Raw])
 _said = msgspec.json.Decoder(_Said)
+_whose = msgspec.json.Decoder(_Whose)
 
 
-def messages_of(array: bytes | msgspec.Raw) -> list[Message]:
-    """The messages of a JSON array that is known to be one of chat messages."""
-    return [message_of(raw) for raw in _array.decode(array)]
+def messages_of(array: bytes | msgspec.Raw, *, weighed: bool = True) -> list[Message]:
+    """The messages of a JSON array that is known to be one of chat messages; not `weighed`, of no tokens."""
+    if weighed:
+        return [message_of(raw) for raw in _array.decode(array)]
+    return [Message(raw, _whose.decode(raw).role, 0) for raw in _array.decode(array)]
 
 
 def message_of(raw: msgspec.Raw) -> Message:

@@ -144,17 +144,14 @@ def _take(plane: ControlPlane, asked: Open) -> Opened | None:
     now = plane.clock.unix_ns()
     lease = Lease(asked.conversation, f"{asked.writer}/{asked.call}")
     with plane.engine.begin() as connection:
-        row = find_conversation(connection, asked.project, asked.conversation, now_ns=now)
-        if row is None:
-            raise no_conversation()
         until = now + int(LEASE * _NS)
-        if not take_lease(connection, asked.project, lease, now_ns=now, until_ns=until):
-            return None
-        # What was read before the lease was taken may be old: a turn of another node's call.
+        taken = take_lease(connection, asked.project, lease, now_ns=now, until_ns=until)
         row = find_conversation(connection, asked.project, asked.conversation, now_ns=now)
         if row is None:
             raise no_conversation()
-        contents = Contents(plane.vault, organization_of(connection, asked.project), encrypt=False)
+        if not taken:
+            return None
+        contents = Contents(plane.vault, lambda: organization_of(connection, asked.project), encrypt=False)
         found = newest_turns(connection, row.id, tokens=asked.tokens, most_bytes=MOST_BYTES)
         return Opened(
             _array(contents.about(row).messages),
@@ -175,8 +172,11 @@ def _add(plane: ControlPlane, asked: Append) -> int:
                 param="conversation_id",
                 code="conversation_lost",
             )
-        organization = organization_of(connection, asked.project)
-        contents = Contents(plane.vault, organization, encrypt=plane.conversations.encrypt_conversations)
+        contents = Contents(
+            plane.vault,
+            lambda: organization_of(connection, asked.project),
+            encrypt=plane.conversations.encrypt_conversations,
+        )
         content, sealed = contents.of_turn(connection, row.id, row.turns, asked.messages)
         add_turn(
             connection,

@@ -5,6 +5,8 @@ Either form is read, whatever the setting is now. A sealed value is bound to its
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import msgspec
@@ -34,41 +36,35 @@ class Resting(NamedTuple):
 
 
 class Contents:
-    """Puts contents into rows of one organisation and takes them out."""
+    """Puts contents into rows of one organisation, asked for when something is sealed, and takes them out."""
 
-    def __init__(self, vault: Vault, organization: str, *, encrypt: bool) -> None:
-        self._vault, self._organization, self._encrypt = vault, organization, encrypt
+    def __init__(self, vault: Vault, organization: Callable[[], str], *, encrypt: bool) -> None:
+        self._vault, self._organization, self._encrypt = vault, cache(organization), encrypt
 
     def of_conversation(self, connection: Connection, conversation: str, about: About) -> Resting:
         """As the row of that conversation keeps it."""
-        return self._put(connection, _encode(about), self._place("conversations", conversation))
+        return self._put(connection, _encode(about), "conversations", conversation)
 
     def of_turn(self, connection: Connection, conversation: str, number: int, messages: bytes) -> Resting:
         """As the row of that turn keeps `messages`, a JSON array."""
-        return self._put(connection, messages, self._place("turns", f"{conversation}/{number}"))
+        return self._put(connection, messages, "turns", f"{conversation}/{number}")
 
     def about(self, row: ConversationRow) -> About:
         """What a conversation is about. Raises SealError when it cannot be opened."""
-        taken = self._take(row.content, row.sealed, self._place("conversations", row.id))
-        return _about.decode(taken)
+        return _about.decode(self._take(row.content, row.sealed, "conversations", row.id))
 
     def messages(self, row: TurnRow) -> bytes:
         """A turn's messages, a JSON array. Raises SealError when they cannot be opened."""
-        return self._take(
-            row.content, row.sealed, self._place("turns", f"{row.conversation_id}/{row.number}")
-        )
+        return self._take(row.content, row.sealed, "turns", f"{row.conversation_id}/{row.number}")
 
-    def _place(self, table: str, row: str) -> Place:
-        return Place(self._organization, table, row)
-
-    def _put(self, connection: Connection, content: bytes, place: Place) -> Resting:
+    def _put(self, connection: Connection, content: bytes, table: str, row: str) -> Resting:
         if not self._encrypt:
             return Resting(content, None)
-        return Resting(None, self._vault.seal(connection, content, place))
+        return Resting(None, self._vault.seal(connection, content, Place(self._organization(), table, row)))
 
-    def _take(self, content: bytes | None, sealed: bytes | None, place: Place) -> bytes:
+    def _take(self, content: bytes | None, sealed: bytes | None, table: str, row: str) -> bytes:
         if sealed is not None:
-            return self._vault.open(sealed, place)
+            return self._vault.open(sealed, Place(self._organization(), table, row))
         assert content is not None
         return content
 

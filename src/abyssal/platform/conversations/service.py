@@ -157,7 +157,7 @@ def conversation_of_id(turn: TenantTransaction, conversation: str) -> Conversati
 def contents_of(turn: TenantTransaction) -> Contents:
     """What reads and writes the contents of the caller's organisation."""
     encrypt = turn.plane.conversations.encrypt_conversations
-    return Contents(turn.vault, turn.caller.organization, encrypt=encrypt)
+    return Contents(turn.vault, lambda: turn.caller.organization, encrypt=encrypt)
 
 
 def person_of(query: Mapping[str, str]) -> str | None:
