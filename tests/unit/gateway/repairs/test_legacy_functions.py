@@ -246,3 +246,13 @@ def test_strange_tool_calls_are_no_trouble(old: Stage, calls: list[Any]) -> None
     assert asked(old)["messages"][0] == SAID
     old.server.last.answer()
     assert client.answer().status == 200
+
+
+def test_a_forced_function_call_switches_thinking_off_like_a_forced_tool(make_stage: MakeStage) -> None:
+    stage = make_stage(config("deepseek"))
+    client = stage.client().ask(functions=[FUNCTION], function_call={"name": "f"})
+    assert asked(stage)["thinking"] == {"type": "disabled"}
+    stage.server.last.answer(whole({"tool_calls": [{"id": "a", "function": CALL}]}, "tool_calls"))
+    answer = client.answer()
+    assert answer.header("x-abyssal-repairs") == "legacy_functions, thinking_tool_choice"
+    assert answer.json()["choices"][0]["message"]["function_call"] == CALL
