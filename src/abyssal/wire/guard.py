@@ -37,7 +37,8 @@ def check_text(body: bytes) -> None:
                 f"The body is not UTF-8: byte {error.start} is invalid; send JSON encoded as UTF-8.",
                 code="invalid_utf8",
             ) from None
-    if _brackets(body, MAX_DEPTH) > MAX_DEPTH and nests_deeper_than(body, MAX_DEPTH):
+    brackets = body.count(b"[") + body.count(b"{") if len(body) <= _SHORT else _brackets(body, MAX_DEPTH)
+    if brackets > MAX_DEPTH and nests_deeper_than(body, MAX_DEPTH):
         raise BadRequestError(
             f"The body nests more than {MAX_DEPTH} levels deep; flatten it.", code="nested_too_deeply"
         )
@@ -45,8 +46,6 @@ def check_text(body: bytes) -> None:
 
 def _brackets(body: bytes, most: int) -> int:
     """How many opening brackets there are, counted as far as `most` and one."""
-    if len(body) <= _SHORT:
-        return body.count(b"[") + body.count(b"{")
     found = 0
     for bracket in (b"[", b"{"):
         at = body.find(bracket)  # memchr(3), which is ten times as fast as counting
@@ -84,11 +83,18 @@ class KeyGuard:
         `body` must be a valid JSON object already.
         """
         top = _top_level.decode(body)
-        self.check_case(top)
-        if not _fills(body, top) and (
-            b"\\u00" in body  # a key may be spelled with escapes of ASCII letters
-            or any(body.count(self._needles[key]) != 1 for key in top if key in self._needles)
-        ):
+        if len(body) > _SHORT and _fills(body, top):
+            self.check_case(top)
+            return
+        needles = self._needles
+        exact = b"\\u00" in body  # a key may be spelled with escapes of ASCII letters
+        for key in top:
+            needle = needles.get(key)
+            if needle is None:
+                self.check_case((key,))
+            elif body.count(needle) != 1:
+                exact = True
+        if exact:
             self._check_exactly(body)
 
     def check_case(self, keys: Iterable[str]) -> None:

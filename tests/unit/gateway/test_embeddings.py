@@ -70,7 +70,7 @@ def test_bytes_pass_but_for_the_model_s_name(stage: Stage, path: str) -> None:
     assert asked.body == b'{ "input":["a"],  "model":"their-model","new":[1.50]}'
     assert asked.target == "/base/embeddings"
     assert asked.header("authorization") == "Bearer upstream-secret"
-    said = b' {"data":[ {"embedding":[1.0,2.50]}],"usage":{"prompt_tokens":3,"total_tokens":3},"x":1 } '
+    said = b'{"data":[ {"embedding":[1.0,2.50]}],"usage":{"prompt_tokens":3,"total_tokens":3},"x":1 }'
     stage.server.last.answer(said)
     assert client.answer().body == said
     (settled,) = stage.settled

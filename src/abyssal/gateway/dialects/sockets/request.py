@@ -16,7 +16,7 @@ from abyssal.gateway.dialects.sockets.writer import SocketWriter
 from abyssal.wire.chat_request import check_case
 from abyssal.wire.errors import BadRequestError, ErrorBody, ErrorObject
 
-_OWN = ("type", "prompt", "access_token", "token", "api_key", "resumable")
+_OWN = frozenset(("type", "prompt", "access_token", "token", "api_key", "resumable"))
 
 _encoder = msgspec.json.Encoder()
 
