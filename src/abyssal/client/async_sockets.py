@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
+from weakref import WeakSet
 
 from abyssal.client.answer import Answer
 from abyssal.client.async_calls import AsyncCaller
@@ -21,6 +22,8 @@ from abyssal.client.tls import tls_context
 from abyssal.wire.chat import ChatCompletion
 from abyssal.wire.errors import AbyssalError, ApiConnectionError, AuthenticationError, LocalError
 
+_GOODBYE = 1.0  # seconds for a closed socket to go, when its client is closed
+
 
 class AsyncSockets:
     """A client's sockets. One that has answered is kept, and asked again. For any number of tasks."""
@@ -32,6 +35,7 @@ class AsyncSockets:
         self._tls = tls_context(caller.core.base)
         # By their event loop, and by what their upgrades said.
         self._idle: dict[tuple[asyncio.AbstractEventLoop, bytes], deque[AsyncWebSocket]] = {}
+        self._open: dict[asyncio.AbstractEventLoop, WeakSet[AsyncWebSocket]] = {}  # all that are not gone
         self._closed = False
 
     async def stream(self, prompt: str | None, params: SocketParams) -> AsyncSocketStream:
@@ -59,6 +63,7 @@ class AsyncSockets:
                     socket.close()
                 elif not loop.is_closed():
                     loop.call_soon_threadsafe(socket.close)
+        await asyncio.gather(*[socket.wait_closed(_GOODBYE) for socket in list(self._open.get(here, ()))])
 
     def release(self, call: Call, socket: AsyncWebSocket) -> None:
         """The answer that `socket` gave is complete; it is kept if it can be."""
@@ -92,14 +97,21 @@ class AsyncSockets:
         try:
             await stream.begin(message)
         except AuthenticationError:
-            self._idle.pop(self._key(call), None)  # what those were opened with has ended, too
+            for kept in self._idle.pop(self._key(call), ()):
+                kept.close()  # what those were opened with has ended, too
             raise
         return stream
 
     async def _socket(self, call: Call, request: Request) -> Answer | AsyncWebSocket:
         """One that was kept, or a new one."""
         try:
-            return self._kept(call) or await AsyncWebSocket.connect(request, self._tls)
+            kept = self._kept(call)
+            if kept is not None:
+                return kept
+            socket = await AsyncWebSocket.connect(request, self._tls)
+            if isinstance(socket, AsyncWebSocket):
+                self._open.setdefault(asyncio.get_running_loop(), WeakSet()).add(socket)
+            return socket
         except ApiConnectionError as error:
             if self._beside_proxy:
                 error.add_note(NO_PROXY)
@@ -108,6 +120,8 @@ class AsyncSockets:
     def _kept(self, call: Call) -> AsyncWebSocket | None:
         for key in [known for known in self._idle if known[0].is_closed()]:
             del self._idle[key]
+        for loop in [known for known in self._open if known.is_closed()]:
+            del self._open[loop]
         idle = self._idle.get(self._key(call))
         while idle:
             socket = idle.pop()

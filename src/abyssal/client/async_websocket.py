@@ -18,7 +18,7 @@ from abyssal.wire.errors import LocalError
 class AsyncWebSocket:
     """One socket; belongs to one answer at a time. Time limits in seconds."""
 
-    __slots__ = ("_connection", "_frames", "_messages")
+    __slots__ = ("__weakref__", "_connection", "_frames", "_messages")
 
     def __init__(self, connection: ByteConnection, frames: SocketFrames) -> None:
         self._connection = connection
@@ -87,6 +87,10 @@ class AsyncWebSocket:
         self._frames.close()
         self._write()
         self._connection.close()
+
+    async def wait_closed(self, limit: float) -> None:
+        """Until a socket of this loop that was closed is gone; after `limit` seconds it is cut."""
+        await self._connection.wait_closed(limit)
 
     def _write(self) -> None:
         data = self._frames.outgoing()

@@ -20,6 +20,7 @@ class ByteConnection(asyncio.Protocol):
         self._loop = loop
         self._where = where
         self._transport: asyncio.Transport | None = None
+        self._closing: asyncio.Transport | None = None  # we closed it, and it is not gone yet
         self._held: list[bytes] = []
         self._unread = 0  # bytes in `_held`
         self._paused = False
@@ -99,7 +100,25 @@ class ByteConnection(asyncio.Protocol):
         transport, self._transport = self._transport, None
         self._ended = True
         if transport is not None:
+            self._closing = transport
             transport.close()
+
+    async def wait_closed(self, limit: float) -> None:
+        """Until a connection of this loop that was closed is gone; after `limit` seconds it is cut.
+
+        A loop that ends before that leaves it half closed, and the other side waiting.
+        """
+        try:
+            async with asyncio.timeout(limit):
+                while self._closing is not None:
+                    self._waiter = self._loop.create_future()
+                    await self._waiter
+        except TimeoutError:
+            if self._closing is not None:
+                self._closing.abort()
+                await asyncio.sleep(0)  # a cut takes effect in the loop's next turn
+        finally:
+            self._waiter = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -117,7 +136,7 @@ class ByteConnection(asyncio.Protocol):
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
+        self._transport = self._closing = None
         self._ended = True
         self._error = exc
         self._wake()

@@ -88,7 +88,9 @@ class Sockets:
         try:
             stream.begin(message)
         except AuthenticationError:
-            self._idle.pop(call.endpoint.head, None)  # what those were opened with has ended, too
+            idle = self._idle.pop(call.endpoint.head, deque[WebSocket]())
+            while (kept := _pop(idle)) is not None:
+                kept.close()  # what those were opened with has ended, too
             raise
         return stream
 
