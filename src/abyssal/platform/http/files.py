@@ -26,9 +26,9 @@ from abyssal.platform.files.rules import (
     key_of,
     no_such_file,
 )
-from abyssal.platform.http.management.reading import read_proof, read_query
 from abyssal.platform.http.multipart import UploadForm
 from abyssal.platform.http.ranges import is_heeded
+from abyssal.platform.http.reading import read_proof, read_query
 from abyssal.platform.plane import ControlPlane
 from abyssal.stores.sql.files import FileRow
 from abyssal.wire.errors import PayloadTooLargeError, UnsupportedMediaTypeError

@@ -5,11 +5,12 @@ Routes and the test of who may do what are made from this table; a row without a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, get_args
+from collections.abc import Callable, Iterator
+from typing import get_args
 
 import msgspec
 
+from abyssal.platform.http.once import Asked
 from abyssal.platform.identity import credentials as creds
 from abyssal.platform.identity import drafts, members, organizations, projects
 from abyssal.platform.identity.me import show_caller
@@ -23,14 +24,6 @@ ROOT = "/v1/platform"
 ID = "{id}"
 KINDS = {"keys": "api_key", "clients": "client", "signing-keys": "signing_key", "public-keys": "public_key"}
 _PERMISSIONS = frozenset(get_args(Permission))
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """A request, decoded: the id in its path ("" for none), its query, its body (None for none)."""
-
-    id: str
-    query: Mapping[str, str]
-    body: Any
 
 
 Handle = Callable[[Transaction, Asked], msgspec.Struct]

@@ -7,30 +7,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from abyssal.platform.http.management.endpoints import ENDPOINTS, ROOT, Asked, Endpoint
-from abyssal.platform.http.management.reading import (
-    parameters,
-    read_body,
+from abyssal.platform.http.management.endpoints import ENDPOINTS, ROOT, Endpoint
+from abyssal.platform.http.once import answer_once
+from abyssal.platform.http.reading import (
     read_bytes,
-    read_idempotency_key,
     read_proof,
-    read_query,
 )
-from abyssal.platform.identity.idempotency import Answer, answered_before, keep_answer
+from abyssal.platform.identity.idempotency import Answer
 from abyssal.platform.identity.transaction import transaction
 from abyssal.platform.plane import ControlPlane, not_in_force
 from abyssal.wire.errors import AuthenticationError
-
-_encoder = msgspec.json.Encoder()
 
 
 def management_routes(plane: ControlPlane, endpoints: Iterable[Endpoint] = ENDPOINTS) -> list[BaseRoute]:
@@ -60,18 +53,4 @@ def _perform(plane: ControlPlane, endpoint: Endpoint, request: Request, body: by
     """On the thread that SQL belongs to."""
     proof = read_proof(request.headers)
     with transaction(plane, proof, endpoint.permission, changes=endpoint.changes) as turn:
-        asked = Asked(
-            parameters(request.path_params),
-            read_query(request.query_params, endpoint.query),
-            read_body(body, endpoint.body),
-        )
-        key = read_idempotency_key(request.headers) if endpoint.repeatable else None
-        digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + body).digest()
-        if key is not None:
-            before = answered_before(turn, key, digest)
-            if before is not None:
-                return before
-        answer = Answer(endpoint.status, _encoder.encode(endpoint.handle(turn, asked)))
-        if key is not None:
-            keep_answer(turn, key, digest, answer)
-        return answer
+        return answer_once(turn, endpoint, request, body, lambda asked: endpoint.handle(turn, asked))

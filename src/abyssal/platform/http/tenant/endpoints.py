@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
 
 import msgspec
 
 from abyssal.platform.conversations import service
 from abyssal.platform.conversations.drafts import ConversationDraft
 from abyssal.platform.conversations.export import export_conversations
+from abyssal.platform.http.once import Asked
 from abyssal.platform.identity.pages import QUERY
 from abyssal.platform.identity.transaction import Proof
 from abyssal.platform.plane import ControlPlane
 from abyssal.platform.tenant import TenantTransaction
 from abyssal.stores.rights import Scope
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """A request, decoded: the id in its path ("" for none), its query, its body (None for none)."""
-
-    id: str
-    query: Mapping[str, str]
-    body: Any
-
 
 Handle = Callable[[TenantTransaction, Asked], msgspec.Struct]
 Export = Callable[[ControlPlane, Proof | None, Mapping[str, str]], AsyncIterator[bytes]]

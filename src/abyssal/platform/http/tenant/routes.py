@@ -7,30 +7,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from abyssal.platform.http.management.reading import (
-    parameters,
-    read_body,
+from abyssal.platform.http.once import answer_once
+from abyssal.platform.http.reading import (
     read_bytes,
-    read_idempotency_key,
     read_proof,
     read_query,
 )
-from abyssal.platform.http.tenant.endpoints import TENANT_ENDPOINTS, Asked, TenantEndpoint
-from abyssal.platform.identity.idempotency import Answer, answered_before, keep_answer
+from abyssal.platform.http.tenant.endpoints import TENANT_ENDPOINTS, TenantEndpoint
+from abyssal.platform.identity.idempotency import Answer
 from abyssal.platform.plane import ControlPlane
 from abyssal.platform.tenant import tenant_transaction
 from abyssal.wire.errors import AuthenticationError, BadRequestError
 
-_encoder = msgspec.json.Encoder()
 _HEADERS = {"cache-control": "no-store"}
 
 
@@ -66,21 +61,7 @@ def _perform(plane: ControlPlane, endpoint: TenantEndpoint, request: Request, bo
     """On the thread that SQL belongs to."""
     proof = read_proof(request.headers)
     with tenant_transaction(plane, proof, endpoint.scope, changes=endpoint.changes) as turn:
-        asked = Asked(
-            parameters(request.path_params),
-            read_query(request.query_params, endpoint.query),
-            read_body(body, endpoint.body),
-        )
-        key = read_idempotency_key(request.headers) if endpoint.repeatable else None
-        digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + body).digest()
-        if key is not None:
-            before = answered_before(turn, key, digest)
-            if before is not None:
-                return before
-        answer = Answer(endpoint.status, _encoder.encode(endpoint.handle(turn, asked)))
-        if key is not None:
-            keep_answer(turn, key, digest, answer)
-        return answer
+        return answer_once(turn, endpoint, request, body, lambda asked: endpoint.handle(turn, asked))
 
 
 def _export_query(query: Mapping[str, str]) -> Mapping[str, str]:

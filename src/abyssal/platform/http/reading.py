@@ -1,4 +1,4 @@
-"""Reads a management request: who the data plane says is asking, the query, the body. Strict and bounded."""
+"""Reads a request to the control process: who the data plane says is asking, its query, its body. Bounded."""
 
 from __future__ import annotations
 
