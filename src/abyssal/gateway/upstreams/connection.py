@@ -7,6 +7,8 @@
 3. An answer without a length ends with the connection (RFC 9112 §6.3).
 4. An answer whose head was judged before and that came whole in one read is recognised, not parsed
    (`wire.head_template`); so is a chunk that came alone.
+5. llama.cpp's server ends the connection after every answer in chunks, and announces the contrary. A request
+   that is sent in the moment between is lost, so such a connection is not reused.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from abyssal.wire.head_template import HeadMemory
 MAX_HEAD_BYTES = 128 * 1024
 
 _MOST_SIZE_DIGITS = 8
+_LLAMA, _IN_CHUNKS = (b"server", b"llama.cpp"), (b"transfer-encoding", b"chunked")
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -300,7 +303,9 @@ class UpstreamConnection(asyncio.Protocol):
             self._headers = []
         else:
             self._complete = True
-            self._lasting = self.parser.should_keep_alive()
+            self._lasting = self.parser.should_keep_alive() and not (
+                _LLAMA in self._headers and _IN_CHUNKS in self._headers
+            )
 
 
 def _taken(transport: Any, connected: Any) -> bool | None:

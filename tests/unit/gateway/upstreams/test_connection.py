@@ -173,6 +173,27 @@ def test_a_chunk_in_two_reads_after_a_lone_one() -> None:
     wire.close()
 
 
+LLAMA = b"HTTP/1.1 200 OK\r\nServer: llama.cpp\r\nKeep-Alive: timeout=5, max=100\r\n"
+CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "lasts"),
+    [
+        (LLAMA + CHUNKS, False),
+        (LLAMA + b"Content-Length: 2\r\n\r\nab", True),
+        (LLAMA.replace(b"llama.cpp", b"uvicorn") + CHUNKS, True),
+    ],
+)
+def test_a_llama_server_s_stream_ends_its_connection_unsaid(answer: bytes, lasts: bool) -> None:
+    wire = Wire()
+    for told in (wire.ask(answer), wire.ask(*cut(answer, [90, 130])) if lasts else None):
+        assert told is None or (told.body, told.ended, told.fault) == (b"ab", 1, None)
+    assert set(wire.released) == {lasts}
+    assert wire.transport.is_closing() is not lasts
+    wire.close()
+
+
 def test_an_answer_without_a_length_ends_with_the_connection() -> None:
     wire = Wire()
     told = wire.ask(b"HTTP/1.1 200 OK\r\n\r\nab", b"cd")
