@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, event, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from abyssal.stores.sql.database import migration_status, open_database
@@ -70,6 +70,22 @@ def test_several_processes_open_a_new_one_at_once_and_lose_no_change(each_databa
     assert sorted(int(number) for numbers in said for number in numbers) == list(range(1, 161))
     for numbers in said:
         assert numbers == sorted(numbers, key=int)
+
+
+def test_one_that_another_process_makes_between_two_looks(postgres_database: str) -> None:
+    def make(*_: object) -> None:
+        nonlocal made
+        if not made:
+            made = True
+            open_database(postgres_database).dispose()
+
+    made = False
+    event.listen(Engine, "after_cursor_execute", make)
+    try:
+        assert migration_status(postgres_database).current in ("", HEAD)
+    finally:
+        event.remove(Engine, "after_cursor_execute", make)
+    assert made
 
 
 def test_a_transaction_that_fails_leaves_nothing(engine: Engine) -> None:

@@ -94,9 +94,9 @@ def _lock(connection: Connection, name: str) -> None:
 
 
 def _read_revision(connection: Connection, name: str, modules: Sequence[str]) -> str:
-    tables = inspect(connection)
-    if not tables.has_table(_version.name):
-        found = set(tables.get_table_names()) & metadata.tables.keys()
+    tables = set(inspect(connection).get_table_names())  # one look: others may be making them meanwhile
+    if _version.name not in tables:
+        found = tables & metadata.tables.keys()
         if found and found != _FOUNDATION:
             raise ConfigurationError(
                 f"{name}: it has tables that are another program's ({', '.join(sorted(found))}); "
