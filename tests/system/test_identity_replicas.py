@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import secrets
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 
 import pytest
+from sqlalchemy import Engine, func, select, text, update
 from tests.services.postgres import PostgresCluster
 from tests.services.redis import RedisServer
 from tests.system.calls import wait_for
 from tests.system.identities import Identities, jwt
 
+from abyssal.stores.sql.database import open_database
+from abyssal.stores.sql.revision import next_revision
+from abyssal.stores.sql.schema import credentials
 from abyssal.testing import RunningServer
 
 MODELS = "/v1/models"
+CALL = b'{"model":"deepseek-chat","messages":[{"role":"user","content":"Hi"}],"max_tokens":1}'
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +34,7 @@ def nodes(
     config = (
         f'[stores]\ndatabase_url = "{postgres.url(database)}"\nredis_url = "{redis_server.url}"\n'
         f'[identity]\nissuer = "https://platform.test"\nmaster_key = {{ file = "{shared / "master.key"}" }}\n'
+        "failures_per_address = 100000\nfailures_per_key = 100000\n"  # who asks again and again is not braked
     )
     key = {"ABYSSAL_API_KEY": f"sk-test-{secrets.token_urlsafe(24)}"}
     with (
@@ -38,6 +45,15 @@ def nodes(
         second = Identities.__new__(Identities)
         vars(second).update(vars(first) | {"server": other})
         yield first, second
+
+
+@pytest.fixture
+def database(nodes: tuple[Identities, Identities]) -> Iterator[Engine]:
+    """The nodes' database, for a third party."""
+    config = tomllib.loads((nodes[0].server.data / "test-config.toml").read_text())
+    engine = open_database(config["stores"]["database_url"])
+    yield engine
+    engine.dispose()
 
 
 def within_a_second(status: Callable[[], int], expected: int) -> None:
@@ -80,6 +96,28 @@ def test_tokens(nodes: tuple[Identities, Identities]) -> None:
     within_a_second(lambda: status(one, token), 401)
     own = jwt(one.claims(), one.client["secret"].encode())
     assert (status(one, own), status(other, own)) == (200, 200)
+
+
+def test_an_ended_key_does_not_wait_for_a_journal(
+    nodes: tuple[Identities, Identities], database: Engine
+) -> None:
+    key = nodes[0].create("keys")
+    for node in nodes:
+        within_a_second(lambda node=node: status(node, key["secret"]), 200)
+    waiting = (
+        select(func.count()).select_from(text("pg_stat_activity")).where(text("wait_event_type = 'Lock'"))
+    )
+    with database.connect() as holder, holder.begin():
+        holder.execute(text("LOCK TABLE usage IN ACCESS EXCLUSIVE MODE"))
+        for node in nodes:
+            node.send("POST", "/v1/chat/completions", {"Authorization": f"Bearer {key['secret']}"}, CALL)
+        with database.connect().execution_options(isolation_level="AUTOCOMMIT") as asking:
+            wait_for(lambda: asking.execute(waiting).scalar_one() == 2, "journals that wait")
+        with database.begin() as connection:
+            change = update(credentials).where(credentials.c.id == key["id"])
+            connection.execute(change.values(revoked_at=1, revision=next_revision(connection)))
+        for node in nodes:
+            within_a_second(lambda node=node: status(node, key["secret"]), 401)
 
 
 def test_a_nonce_is_good_once_on_both(nodes: tuple[Identities, Identities]) -> None:

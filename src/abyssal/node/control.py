@@ -1,7 +1,8 @@
 """The control process's own work with SQL: the picture out, the journal in, upkeep.
 
 What writes is on one thread, with a connection of its own. What workers are told is read on another: one that
-starts must hear of every key also while somebody else holds the database's write lock.
+starts must hear of every key also while somebody else holds the database's write lock, and an ended key must
+not wait for a journal that is being moved.
 
 A change by somebody else (a command, another replica) is noticed by `poll`; a change by this process's own
 routes is known to them. Either way the workers are told by version (`stores.sql.publication`).
@@ -122,8 +123,8 @@ class Control:
         return await self._read(self._publication.revision)
 
     async def poll(self) -> bool:
-        """Whether somebody else changed the database since the last look."""
-        return await self._run(self._watch.changed)
+        """Whether somebody changed the database since the last look; perhaps this process itself."""
+        return await self._read(self._watch.changed)
 
     # --- the journal and upkeep -----------------------------------------------------------------------
 
@@ -179,6 +180,7 @@ class Control:
     async def close(self) -> None:
         """Let go of the database."""
         try:
+            await self._read(self._close_reading)
             await self._run(self._close)
         finally:
             self._thread.shutdown()
@@ -243,8 +245,8 @@ class Control:
             with self._engine.begin() as connection:
                 release_all_leases(connection)
         first = ensure_first_key(self._engine, self._vault, self._data, self._given_key, now_ns=now)
-        self._watch = ChangeWatch(self._engine)
         self._reading = open_database(url, one_connection=True, migrate=False)
+        self._watch = ChangeWatch(self._reading)
         self._publication = Publication(self._reading, self._vault, self._clock)
         self._metrics = Metrics(self._version, self._moment)
         self._drain = JournalDrain(self._data / "journal", CallStore(self._engine), self._metrics.take)
@@ -296,6 +298,9 @@ class Control:
     def _close(self) -> None:
         if hasattr(self, "_drain"):
             self._drain.close()
-            self._watch.close()
             self._engine.dispose()
+
+    def _close_reading(self) -> None:
+        if hasattr(self, "_watch"):
+            self._watch.close()
             self._reading.dispose()

@@ -51,7 +51,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("abyssal.node")
 
-_STEP = 0.25  # seconds between looks at the journal and the database
+_STEP = 0.25  # seconds between looks at the journal
+_LOOK = 0.1  # seconds between looks for others' changes, which every node promises to take over within 1 s
 _IN_FORCE = 5.0  # seconds for which the answer to a change waits for the workers
 NODE_FILE = "node.json"
 
@@ -68,7 +69,7 @@ class Node:
         self._listening: socket.socket | None = None
         self._lock: int | None = None
         self._backstage: BackstageServer | None = None
-        self._background: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
         self._opened = False
         self.url = ""
         self.first_key: str | None = None
@@ -106,7 +107,8 @@ class Node:
         self.first_key, self.first_key_made = first.key, first.made
         self._backstage = BackstageServer(self._runtime / "control.sock", self._application)
         await self._backstage.start()
-        self._background = asyncio.get_running_loop().create_task(self._follow())
+        loop = asyncio.get_running_loop()
+        self._background = [loop.create_task(self._keep_up()), loop.create_task(self._follow())]
         for worker in self._workers:
             await worker.serving.wait()
         workers = [worker.pid for worker in self._workers]
@@ -129,9 +131,9 @@ class Node:
             for worker in self._workers:
                 worker.kill()
             await asyncio.gather(*[worker.drain(0) for worker in self._workers])
-        if self._background is not None:
-            self._background.cancel()
-            await asyncio.gather(self._background, return_exceptions=True)
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
         if self._backstage is not None:
             await self._backstage.aclose()
         if self._opened:
@@ -265,7 +267,7 @@ class Node:
         }
         return Moment(workers, engines)
 
-    async def _follow(self) -> None:
+    async def _keep_up(self) -> None:
         while True:
             try:
                 await self._control.drain(self._writers)
@@ -276,15 +278,27 @@ class Node:
                 _log.exception("the journal cannot be moved into the database")
             try:
                 await self._control.renew_leases()
-                if await self._control.poll() or await self._control.upkeep():
+                if await self._control.upkeep():
+                    self._changed()
+            except StoreUnavailableError as error:
+                _log.error("the database cannot be kept up now, trying again: %s", error)
+                await asyncio.sleep(1)
+            except Exception:  # noqa: BLE001  as above
+                _log.exception("upkeep failed")
+            await asyncio.sleep(_STEP)
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                if await self._control.poll():
                     self._changed()
             except StoreUnavailableError as error:
                 _log.error("the database cannot be looked at now, trying again: %s", error)
                 await asyncio.sleep(1)
-            except Exception:  # noqa: BLE001  as above
-                _log.exception("upkeep failed")
+            except Exception:  # noqa: BLE001  a node that hears of no more revocations is worse than any
+                _log.exception("the database cannot be looked at")
                 self._changed()
-            await asyncio.sleep(_STEP)
+            await asyncio.sleep(_LOOK)
 
 
 def _check_model(model: str, where: str) -> None:
