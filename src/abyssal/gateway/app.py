@@ -37,6 +37,7 @@ from abyssal.gateway.link import (
     Gauges,
     Publish,
     Setup,
+    Thought,
     Told,
 )
 from abyssal.gateway.pipeline import Pipeline
@@ -45,7 +46,7 @@ from abyssal.gateway.relay.backstage import Backstage
 from abyssal.gateway.relay.call import RelayContext
 from abyssal.gateway.relay.heads import error_lines
 from abyssal.gateway.relay.siblings import Siblings, socket_of
-from abyssal.gateway.repairs.reasoning_memory import ReasoningMemory
+from abyssal.gateway.repairs.reasoning_memory import ReasoningMemory, Share
 from abyssal.gateway.repairs.stage import Mend
 from abyssal.gateway.resume import Resuming
 from abyssal.gateway.resuming.event_id import TOKEN_BYTES
@@ -59,10 +60,15 @@ from abyssal.wire.addresses import Networks
 from abyssal.wire.errors import ApiError, UnavailableError
 
 
+def _sharing(offer: Callable[[FromWorker], None]) -> Share:
+    return lambda tenant, digest, text: offer(Thought(tenant, digest, text))
+
+
 class Gateway:
     """One worker's data plane: construct, serve on sockets, `drain`, `close`.
 
-    `tell` sends a message to the control process, `room` waits until more can be sent.
+    `tell` sends a message to the control process, `room` waits until more can be sent, `offer` sends one
+    that can be done without, if there is room.
     """
 
     def __init__(
@@ -72,6 +78,7 @@ class Gateway:
         tell: Callable[[FromWorker], None],
         clock: Clock,
         room: Callable[[], Awaitable[None]] | None = None,
+        offer: Callable[[FromWorker], None] | None = None,
     ) -> None:
         config = setup.config
         self._clock = clock
@@ -88,6 +95,7 @@ class Gateway:
         self.directory = Directory()
         self._shared_nonces = NodeNonces(lambda number, nonce, until: tell(Claim(number, nonce, until)), loop)
         self.inquiries = Inquiries(tell, loop, room)
+        self._thoughts = ReasoningMemory(loop.time, _sharing(offer) if offer and setup.workers > 1 else None)
         self.nonces = choose_nonces(config, Path(setup.nonces), self._shared_nonces, loop)
         self.caps = ConcurrencyCaps(
             total=config.limits.concurrency, per_key=config.limits.concurrency_per_key
@@ -115,7 +123,7 @@ class Gateway:
             ),
             recall=RemembersNothing(),
             route=table,
-            mend=Mend(ReasoningMemory(loop.time)),
+            mend=Mend(self._thoughts),
             ledger=ledger,
         )
         self.pipeline.bind(
@@ -246,8 +254,11 @@ class Gateway:
             return Readiness("starting", states)
         return Readiness("ready" if "ready" in states.values() else "no upstream is available", states)
 
-    def take(self, message: Publish | EngineState | Claimed | Told) -> None:
+    def take(self, message: Publish | EngineState | Claimed | Told | Thought) -> None:
         """Put news from the control process in force."""
+        if isinstance(message, Thought):
+            self._thoughts.hear(message.tenant, message.digest, message.text)
+            return
         if isinstance(message, Told):
             self.inquiries.told(message)
             return

@@ -156,8 +156,16 @@ class Gauges(msgspec.Struct, frozen=True, tag=True):
     resumable_bytes: int = 0
 
 
-ToWorker = Setup | Publish | EngineState | Drain | Claimed | Told
-FromWorker = Serving | Gauges | Applied | Claim | Ask
+class Thought(msgspec.Struct, frozen=True, tag=True):
+    """What an assistant thought before the turn `digest`, UTF-8; for the other workers to know too."""
+
+    tenant: str
+    digest: bytes
+    text: bytes
+
+
+ToWorker = Setup | Publish | EngineState | Drain | Claimed | Told | Thought
+FromWorker = Serving | Gauges | Applied | Claim | Ask | Thought
 
 
 def _encode_secret(value: Any) -> Any:
@@ -219,6 +227,11 @@ class LinkProtocol(asyncio.Protocol):
         """Send `message`, if the other end is still there."""
         if self._transport is not None:
             self._transport.write(frame(message))
+
+    def offer(self, message: ToWorker | FromWorker) -> None:
+        """Send what can be done without: not while much waits to be sent."""
+        if self._drained.is_set():
+            self.send(message)
 
     async def drain(self) -> None:
         """Until the other end has read most of what was sent, or is gone."""

@@ -24,6 +24,7 @@ from abyssal.gateway.link import (
     Publish,
     Serving,
     Setup,
+    Thought,
     Told,
     ToWorker,
 )
@@ -54,12 +55,15 @@ class Worker:
     def _take(self, message: Any) -> None:
         match message:
             case Setup():
-                self._gateway = Gateway(message, self._loop, self.link.send, SystemClock(), self.link.drain)
+                link = self.link
+                self._gateway = Gateway(
+                    message, self._loop, link.send, SystemClock(), room=link.drain, offer=link.offer
+                )
                 if message.config.server.tls_cert:
                     from abyssal.gateway.front.tls import TlsContext
 
                     self._tls = TlsContext(message.config.server, SystemClock())
-            case Publish() | EngineState() | Claimed() | Told():
+            case Publish() | EngineState() | Claimed() | Told() | Thought():
                 assert self._gateway is not None
                 self._gateway.take(message)
                 if self._start is None and self._gateway.published:

@@ -34,6 +34,7 @@ from abyssal.gateway.link import (
     EnginePoint,
     EngineState,
     Setup,
+    Thought,
     Told,
     ToWorker,
 )
@@ -184,6 +185,7 @@ class Node:
             claimed=self._claimed,
             answer=self._answer,
             ended=self._control.end_worker,
+            shared=self._shared,
             environ=environ_of_children(os.environ, self._config),
         )
         self._workers.append(worker)
@@ -236,6 +238,12 @@ class Node:
         plane = self._control.plane(self._issuer, self._in_force)
         status, body = await answer_to(question.topic, question.body, plane)
         return Told(question.number, status, body)
+
+    def _shared(self, by: int, thought: Thought) -> None:
+        """Let the other workers know what one of them will remember."""
+        for worker in self._workers:
+            if worker.index != by:
+                worker.offer(thought)
 
     def _changed(self) -> None:
         for worker in self._workers:

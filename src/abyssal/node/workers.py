@@ -21,6 +21,7 @@ from abyssal.gateway.link import (
     LinkProtocol,
     Serving,
     Setup,
+    Thought,
     Told,
     ToWorker,
     in_pieces,
@@ -36,7 +37,8 @@ _STEADY = 30.0  # seconds of life after which the wait starts over
 class WorkerProcess:
     """One place for a worker; whoever dies in it is replaced.
 
-    `setup_for` makes a Setup for a writer, `ended` hears of a writer that is gone.
+    `setup_for` makes a Setup for a writer, `ended` hears of a writer that is gone, `shared` of what the other
+    workers are to know too.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class WorkerProcess:
         claimed: Callable[[Claim], ToWorker],
         answer: Callable[[Ask], Awaitable[Told]],
         ended: Callable[[str], Awaitable[None]],
+        shared: Callable[[int, Thought], None],
         environ: Mapping[str, str],
     ) -> None:
         self.index = index
@@ -63,6 +66,7 @@ class WorkerProcess:
         self._claimed = claimed
         self._answer = answer
         self._ended = ended
+        self._shared = shared
         self._answering: set[asyncio.Task[None]] = set()
         self._asked = Assembly()
         self._environ = environ
@@ -87,6 +91,11 @@ class WorkerProcess:
         """Tell the process at work."""
         if self._link is not None:
             self._link.send(message)
+
+    def offer(self, message: ToWorker) -> None:
+        """Tell the process at work what it can do without, unless it is slow to read."""
+        if self._link is not None:
+            self._link.offer(message)
 
     async def drain(self, grace: float) -> None:
         """Let calls at work end within `grace` seconds; then the process goes, by itself or killed."""
@@ -143,6 +152,8 @@ class WorkerProcess:
                     self.feed.took(version)
             case Claim():
                 self.send(self._claimed(message))
+            case Thought():
+                self._shared(self.index, message)
             case Ask():
                 question = self._asked.put(message)
                 if question is not None:

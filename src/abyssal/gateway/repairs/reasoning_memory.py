@@ -5,7 +5,8 @@
 3. There are never more than `most_entries`, nor more than `most_bytes` of text; one that is larger than
    `most_bytes_each` is not kept.
 
-Each worker has a memory of its own, and it is gone when the worker is.
+Each worker has a memory of its own, and it is gone when the worker is. What it is to remember it shares
+with the node's other workers, if the moment allows: a client's next request may come to any of them.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ from collections.abc import Callable
 _MIB = 1024 * 1024
 _Key = tuple[str, bytes]
 
+Share = Callable[[str, bytes, bytes], None]
+"""Tells the other workers: the tenant, the turn's digest, and the thought in UTF-8."""
+
 
 class ReasoningMemory:
-    """See the module. `now` gives loop time, in seconds."""
+    """See the module. `now` gives loop time, in seconds; `share` is None where there is one worker."""
 
     def __init__(
         self,
         now: Callable[[], float],
+        share: Share | None = None,
         *,
         lifetime: float = 6 * 3600.0,
         most_entries: int = 100_000,
@@ -30,6 +35,7 @@ class ReasoningMemory:
         most_bytes_each: int = _MIB,
     ) -> None:
         self._now = now
+        self._share = share
         self._lifetime = lifetime
         self._most_entries, self._most_bytes, self._most_each = most_entries, most_bytes, most_bytes_each
         self._entries: OrderedDict[_Key, tuple[bytes, float]] = OrderedDict()  # the oldest first
@@ -43,6 +49,12 @@ class ReasoningMemory:
         text = reasoning.encode("utf-8", "surrogatepass")
         if len(text) <= self._most_each:
             self._put((tenant, digest), text)
+            if self._share is not None:
+                self._share(tenant, digest, text)
+
+    def hear(self, tenant: str, digest: bytes, text: bytes) -> None:
+        """Keep what another worker shared."""
+        self._put((tenant, digest), text)
 
     def recall(self, tenant: str, digest: bytes) -> str | None:
         """What was thought before the turn `digest`; None when it is not known."""

@@ -21,6 +21,16 @@ def test_it_is_the_tenants_own() -> None:
     assert memory.recall("proj_1", b"other") is None
 
 
+def test_what_one_worker_is_to_remember_another_hears_and_does_not_pass_on() -> None:
+    told: list[tuple[str, bytes, bytes]] = []
+    other = ReasoningMemory(Time(), lambda *thought: told.append(thought))
+    one = ReasoningMemory(Time(), other.hear, most_bytes_each=8)
+    one.remember("proj_1", b"turn", "ä\ud800")
+    one.remember("proj_1", b"long", "123456789")
+    assert other.recall("proj_1", b"turn") == "ä\ud800"
+    assert (len(other), told) == (1, [])
+
+
 def test_it_lasts_as_long_as_it_is_used() -> None:
     time = Time()
     memory = ReasoningMemory(time, lifetime=10)
