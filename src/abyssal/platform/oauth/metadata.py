@@ -16,7 +16,11 @@ _AUTHENTICATION = ["client_secret_basic", "client_secret_post"]
 
 
 def server_metadata(issuer: str) -> dict[str, Any]:
-    """The document. Without an authorization endpoint there are no response types; the list is required."""
+    """The document.
+
+    There is no authorization endpoint, so no response type either; but the list is required (§2), and one
+    without elements must be left out (§3.2). `none` is the registered name for that.
+    """
     base = issuer.rstrip("/")
     return {
         "issuer": issuer,
@@ -28,6 +32,6 @@ def server_metadata(issuer: str) -> dict[str, Any]:
         "introspection_endpoint_auth_methods_supported": _AUTHENTICATION,
         "jwks_uri": base + KEY_SET,
         "grant_types_supported": ["client_credentials"],
-        "response_types_supported": [],
+        "response_types_supported": ["none"],
         "scopes_supported": list(SCOPES),
     }

@@ -18,7 +18,9 @@ def test_the_metadata_of_rfc_8414(office: Office) -> None:
     assert answer.headers["cache-control"] == "public, max-age=3600"
     said = answer.json
     assert said["issuer"] == ISSUER
-    assert (said["grant_types_supported"], said["response_types_supported"]) == (["client_credentials"], [])
+    assert said["grant_types_supported"] == ["client_credentials"]
+    assert said["response_types_supported"] == ["none"]
+    assert all(said.values())  # a list without elements must be left out (§3.2)
     assert said["scopes_supported"] == list(SCOPES)
     assert "authorization_endpoint" not in said
 
