@@ -4,22 +4,26 @@
    Where the client has fewer, or does not exist, a decoy is opened, whose secret nobody knows.
 2. Only with the right secret does it matter whether the client is revoked, expired, archived or calls from a
    network that it may not use; the answer stays the same.
+3. A secret that cannot be opened proves nobody, as in the workers; another of the same client does.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import secrets
 
 from sqlalchemy import Connection
 
 from abyssal.platform.oauth.errors import InvalidClientError
 from abyssal.platform.oauth.form import Presented, may_exist, shown
-from abyssal.stores.sealing import Place
-from abyssal.stores.sql.clients import ClientRow, find_client
+from abyssal.stores.sealing import Place, SealError
+from abyssal.stores.sql.clients import ClientRow, SealedSecret, find_client
 from abyssal.stores.sql.vault import Vault
 from abyssal.wire.addresses import Networks
+
+_log = logging.getLogger("abyssal.platform")
 
 _TABLE = "secrets"
 _MOST_SECRETS = 2  # that are live at once: two while a client is rotated
@@ -57,12 +61,18 @@ class Clients:
         right = False
         for secret in live:
             assert client is not None
-            place = Place(client.organization, _TABLE, secret.id)
-            kept = hashlib.sha256(self._vault.open(secret.sealed, place)).digest()
-            right |= hmac.compare_digest(kept, digest)
+            kept = self._opened(client, secret)
+            right |= hmac.compare_digest(hashlib.sha256(kept or b"").digest(), digest) and kept is not None
         for _ in range(_MOST_SECRETS - len(live)):
             hmac.compare_digest(hashlib.sha256(self._open_decoy(connection)).digest(), digest)
         return right
+
+    def _opened(self, client: ClientRow, secret: SealedSecret) -> bytes | None:
+        try:
+            return self._vault.open(secret.sealed, Place(client.organization, _TABLE, secret.id))
+        except SealError as error:
+            _log.error("the secret %s of %s proves nobody: %s", secret.id, client.id, error)
+            return None
 
     def _open_decoy(self, connection: Connection) -> bytes:
         if not self._decoy:

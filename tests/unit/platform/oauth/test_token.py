@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
+from sqlalchemy import select
 
 from abyssal.stores.sql.schema import credentials, organizations, projects, secrets
 
@@ -211,6 +212,21 @@ def test_the_same_work_is_done_whatever_is_wrong(make_office: Callable[..., Offi
         assert office.token(secret, client).status == 401
         work[name] = office.vault.opened - before
     assert set(work.values()) == {2}, work
+
+
+def test_a_secret_that_cannot_be_opened_proves_nobody(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    office.add_client("client_two")
+    office.add_secret(OTHER_SECRET, "client_two")
+    with office.engine.connect() as connection:
+        other = connection.execute(select(secrets.c.sealed).where(secrets.c.id == "sec_1")).scalar_one()
+    office.change(secrets, "sec_0", sealed=other)  # a row that was moved
+    for secret in (SECRET, OTHER_SECRET):
+        assert (office.token(secret).status, office.token(secret).error) == (401, "invalid_client")
+    assert f"sec_0 of {CLIENT}" in caplog.text
+    office.add_secret(OTHER_SECRET)  # what a rotation brings
+    assert office.token(OTHER_SECRET).status == 200
 
 
 def test_both_secrets_are_good_while_a_client_is_rotated(office: Office) -> None:
