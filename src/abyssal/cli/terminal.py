@@ -161,13 +161,16 @@ def print_json(value: object) -> None:
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]], styles: Mapping[str, str]) -> None:
-    """A table on a terminal; `styles` are of columns, by their heads."""
+    """A table on a terminal; `styles` are of columns, by their heads.
+
+    The first column is what commands take: it is never broken, so that it can be picked up whole.
+    """
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    for head in heads:
-        table.add_column(head, style=styles.get(head, ""), overflow="fold")
+    for place, head in enumerate(heads):
+        table.add_column(head, style=styles.get(head, ""), overflow="fold", no_wrap=place == 0)
     for row in rows:
         table.add_row(*[Text(safe_text(cell)) for cell in row])
     new_console().print(table, soft_wrap=False)

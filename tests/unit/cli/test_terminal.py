@@ -8,7 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
-from abyssal.cli.terminal import PlainView, TerminalView, safe_text
+from abyssal.cli.terminal import PlainView, TerminalView, print_table, safe_text
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\x00\x7f\u0085"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -119,3 +119,16 @@ def test_a_pipe_gets_the_content_alone_as_it_is(pieces: list[str], written: str)
         view.content(piece)
     view.end()
     assert out.getvalue() == written
+
+
+def test_the_first_column_of_a_table_is_never_broken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "48")
+    key_id = "key_0123456789abcdef0123"
+    print_table(("id", "name", "made"), [(key_id, "a name of some length", "2026-11-28 17:50")], {})
+    first, row, *more = capsys.readouterr().out.splitlines()
+    assert first.split() == ["id", "name", "made"]
+    assert row.split()[0] == key_id
+    assert more  # what did not fit went on below, in the other columns
+    assert all(len(line.rstrip()) <= 48 for line in (row, *more))
