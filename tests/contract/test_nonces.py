@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -266,7 +266,7 @@ def test_how_long_redis_keeps_them_and_what_it_sees(redis_url: str, life: int, s
                 await store.claim(b"sig_1\0" + own, now + life * SECOND, now)  # type: ignore[misc]
                 (key,) = set(client.keys(PREFIX + b"*")) - before
                 assert 0 <= seconds * 1000 - client.pttl(key) < 5000
-                assert client.get(key) == b""
+                assert len(client.get(key)) == 16
                 assert len(key) == len(PREFIX) + 32
                 assert b"sig_1" not in key
 
@@ -314,16 +314,52 @@ def test_a_redis_that_does_not_answer(address: str, caplog: pytest.LogCaptureFix
     assert "hidden" not in caplog.text
 
 
-def test_it_works_again_when_redis_does(redis_url: str) -> None:
+def test_a_connection_that_ended_costs_no_request(redis_url: str) -> None:
     async def work() -> None:
         async with redis_nonces(redis_url) as store:
             asked = Asked(store)
             assert await asked.claim("a") is FRESH
-            with redis.Redis.from_url(redis_url) as client:
-                client.client_kill_filter(_type="normal", skipme=True)
-            verdict = await asked.claim("b")
-            assert verdict in (DOWN, FRESH)
-            assert await asked.claim("a") is SEEN
+            for nonce in "bcd":
+                with redis.Redis.from_url(redis_url) as client:
+                    client.client_kill_filter(_type="normal", skipme=True)
+                assert await asked.claim(nonce) is FRESH
+            assert [await asked.claim(nonce) for nonce in "abcd"] == [SEEN] * 4
+
+    asyncio.run(work())
+
+
+def test_an_answer_that_was_lost_is_asked_for_again(redis_url: str) -> None:
+    """Between the store and Redis something passes the questions on, and now and then hangs up instead of
+    answering: the nonce is taken then, and it was this claim that took it."""
+    host, _, port = redis_url.removeprefix("redis://").removesuffix("/0").partition(":")
+    lost = 0
+
+    async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal lost
+        to_redis, from_redis = (await asyncio.open_connection(host, int(port)))[::-1]
+        with closing(to_redis), closing(writer):
+            while question := await reader.read(65536):
+                to_redis.write(question)
+                answer = await from_redis.read(65536)
+                if b"PX" in question and lost < 1:
+                    lost += 1
+                    return
+                writer.write(answer)
+
+    async def work() -> None:
+        server = await asyncio.start_server(between, "127.0.0.1", 0)
+        address = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        async with redis_nonces(address) as store, redis_nonces(redis_url) as other:
+            now, own = 1_800_000_000 * SECOND, secrets.token_bytes(8)
+
+            async def claim(asked: RedisNonces) -> Verdict:
+                verdict = asked.claim(own, now + 301 * SECOND, now)
+                return verdict if isinstance(verdict, Verdict) else await verdict
+
+            assert await claim(store) is FRESH
+            assert lost == 1
+            assert (await claim(store), await claim(other)) == (SEEN, SEEN)
+        server.close()
 
     asyncio.run(work())
 

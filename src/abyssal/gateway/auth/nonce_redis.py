@@ -6,14 +6,19 @@
    own clock; it lives 16 minutes at most.
 3. Redis has its own idea of time. A worker whose clock is set back raises a floor: what ends no later than
    what it has taken is stale.
-4. Redis must not evict keys (`maxmemory-policy noeviction`); when it may, the log says so once.
+4. A connection that ends under a question (Redis was restarted, or something closed it because it was idle)
+   costs nobody a request: the question is asked once more. Each claim sets a value of its own, so that one
+   that was taken already is known for the claim's own and no replay.
+5. Redis must not evict keys (`maxmemory-policy noeviction`); when it may, the log says so once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from hashlib import blake2b
+from itertools import count
 from typing import Any, NamedTuple
 
 from abyssal.gateway.auth.nonces import Verdict
@@ -32,6 +37,7 @@ _log = logging.getLogger("abyssal.gateway")
 
 class _Claim(NamedTuple):
     key: bytes
+    own: bytes  # the value that says that it was this claim
     lifetime: int  # milliseconds
     verdict: asyncio.Future[Verdict]
 
@@ -46,12 +52,19 @@ class RedisNonces:
         from redis.asyncio import Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
+        from redis.maint_notifications import MaintNotificationsConfig
 
-        # A SET that is sent again after its answer was lost would find its own key: no retries.
+        # Retries are ours: a SET that is sent again after its answer was lost may find its own key. And what
+        # the client does about announced maintenance keeps it from seeing that an idle connection has ended.
         self._redis: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
-            url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0)
+            url,
+            socket_timeout=TIMEOUT,
+            socket_connect_timeout=TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
         self._loop = loop
+        self._name, self._numbers = os.urandom(8), count()
         self._waiting: list[_Claim] = []
         self._under_way: list[_Claim] = []
         self._closing: asyncio.Task[None] | None = None
@@ -74,7 +87,8 @@ class RedisNonces:
         self._latest = max(self._latest, until)
         lifetime = min(-(-(until - now_ns) // _MILLISECOND), _LONGEST) + _MARGIN
         key = PREFIX + blake2b(nonce, digest_size=16).hexdigest().encode()
-        claim = _Claim(key, lifetime, self._loop.create_future())
+        own = self._name + next(self._numbers).to_bytes(8, "big")
+        claim = _Claim(key, own, lifetime, self._loop.create_future())
         self._waiting.append(claim)
         if self._at_work is None:
             self._at_work = self._loop.create_task(self._work())
@@ -113,13 +127,16 @@ class RedisNonces:
 
     async def _ask(self, claims: list[_Claim]) -> bool:
         """Ask about `claims`, and say what came out. False: nothing can be said."""
+        from redis.exceptions import ConnectionError as ConnectionLostError
         from redis.exceptions import RedisError
 
         try:
-            async with asyncio.timeout(TIMEOUT), self._redis.pipeline(transaction=False) as pipeline:
-                for key, lifetime, _ in claims:
-                    pipeline.set(key, b"", px=lifetime, nx=True)
-                answers = await pipeline.execute(raise_on_error=False)
+            async with asyncio.timeout(TIMEOUT):
+                try:
+                    answers = await self._answers(claims, again=False)
+                except ConnectionLostError:
+                    await self._redis.connection_pool.disconnect()
+                    answers = await self._answers(claims, again=True)
         except (RedisError, OSError, TimeoutError) as error:
             _log.error("nonces: Redis does not answer: %s", str(error) or type(error).__name__)
             # Answers that still come are to questions that nobody asks any more.
@@ -129,6 +146,19 @@ class RedisNonces:
             if not claim.verdict.done():
                 claim.verdict.set_result(_verdict(answer))
         return True
+
+    async def _answers(self, claims: list[_Claim], *, again: bool) -> list[object]:
+        """What Redis says of each: True, None, or an error. `again`: it may have been told of them before."""
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for claim in claims:
+                pipeline.set(claim.key, claim.own, px=claim.lifetime, nx=True)
+                if again:
+                    pipeline.get(claim.key)
+            answers: list[object] = await pipeline.execute(raise_on_error=False)
+        if not again:
+            return answers
+        pairs = zip(claims, answers[::2], answers[1::2], strict=True)
+        return [True if answer is None and kept == claim.own else answer for claim, answer, kept in pairs]
 
     def _give_up(self) -> None:
         for claim in self._under_way + self._waiting:
