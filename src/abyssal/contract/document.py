@@ -177,8 +177,11 @@ def _error(status: int, kind: Any, components: Components, shared: dict[str, Any
         headers = _headers()
         if status in (429, 503):
             headers["retry-after"] = {"description": "Seconds to wait.", "schema": {"type": "string"}}
-        if status == 401:
-            headers["www-authenticate"] = {"description": "How to prove it.", "schema": {"type": "string"}}
+        if status in (401, 403):
+            headers["www-authenticate"] = {
+                "description": "How to prove it, and with `error` what was wrong (RFC 6750).",
+                "schema": {"type": "string"},
+            }
         content = {"application/json": {"schema": components.of(kind)}}
         shared[name] = {"description": _SAYS[status], "headers": headers, "content": content}
     return {"$ref": f"#/components/responses/{name}"}

@@ -88,7 +88,7 @@ def test_every_failed_attempt_is_told_the_same(stage: Stage) -> None:
             told.add((answer.status, headers, answer.body))
     assert len(told) == 1
     (((_, headers, body)),) = told
-    assert dict(headers)["www-authenticate"] == 'Bearer realm="abyssal"'
+    assert dict(headers)["www-authenticate"] == 'Bearer realm="abyssal", error="invalid_token"'
     assert b"sk-" not in body
 
 

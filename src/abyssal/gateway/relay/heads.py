@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from abyssal.wire.challenge import challenge_of
 from abyssal.wire.errors import ApiError, UpstreamBrokenError, error_for_status
 
 # Hop-by-hop fields (RFC 9110 §7.6.1), framing, and what the gateway says itself.
@@ -17,7 +18,6 @@ _DROPPED = frozenset(
 )
 _COMMON_CONNECTION = (b"keep-alive", b"close")
 _JSON = b"content-type: application/json\r\n"
-_CHALLENGE = _JSON + b'www-authenticate: Bearer realm="abyssal"\r\n'
 
 _EVENT_STREAM = (
     b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
@@ -49,12 +49,13 @@ def repairs_line(names: tuple[str, ...]) -> bytes:
 def error_lines(error: ApiError) -> bytes:
     """The header lines of an error of our own; `Retry-After` in whole seconds (RFC 9110 §10.2.3).
 
-    A 401 names the scheme that is wanted (§11.6.1, RFC 6750 §3), a 415 the codings that are taken (§15.5.16).
+    What a credential was refused for is in `WWW-Authenticate`; a 415 names the codings taken (§15.5.16).
     """
     if error.status_code == 415:
         return _JSON + b"accept-encoding: gzip, deflate, zstd\r\n"
     if error.retry_after is None:
-        return _CHALLENGE if error.status_code == 401 else _JSON
+        challenge = challenge_of(error)
+        return _JSON if challenge is None else _JSON + f"www-authenticate: {challenge}\r\n".encode()
     return _JSON + b"retry-after: %d\r\n" % max(1, round(error.retry_after))
 
 

@@ -15,7 +15,14 @@ from abyssal.platform.http.management import management_routes
 from abyssal.platform.http.oauth import oauth_routes
 from abyssal.platform.http.tenant import tenant_routes
 from abyssal.platform.plane import ControlPlane
-from abyssal.wire.errors import ApiError, InternalServerError, NotFoundError, error_for_status
+from abyssal.wire.challenge import challenge_of
+from abyssal.wire.errors import (
+    ApiError,
+    InternalServerError,
+    MethodNotAllowedError,
+    NotFoundError,
+    error_for_status,
+)
 
 
 def build_app(
@@ -46,8 +53,9 @@ async def _api_error(_: Request, exc: Exception) -> Response:
     headers: dict[str, str] = {"cache-control": "no-store"}
     if exc.retry_after is not None:
         headers["retry-after"] = str(max(1, round(exc.retry_after)))
-    if exc.status_code == 401:
-        headers["www-authenticate"] = 'Bearer realm="abyssal"'
+    challenge = challenge_of(exc)
+    if challenge is not None:
+        headers["www-authenticate"] = challenge
     return Response(exc.as_json(), exc.status_code, headers, media_type="application/json")
 
 
@@ -59,16 +67,15 @@ async def _fault(_: Request, exc: Exception) -> Response:
 
 async def _error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
+    path, headers = request.url.path[:200], dict(exc.headers or {})
     if exc.status_code == 404:
         error = NotFoundError(
-            f"There is no route {request.method} {request.url.path[:200]} here; GET / says what there is.",
+            f"There is no route {request.method} {path} here; GET / says what there is.",
             code="route_not_found",
         )
-    else:
-        error = error_for_status(exc.status_code)(
-            f"{exc.detail} for {request.url.path[:200]}.", status=exc.status_code
-        )
-    headers = dict(exc.headers or {})
-    if "Allow" in headers:
+    elif "Allow" in headers:
         headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
+        error = MethodNotAllowedError(f"{request.method} is not for {path}; use {headers['Allow']}.")
+    else:
+        error = error_for_status(exc.status_code)(f"{exc.detail} for {path}.", status=exc.status_code)
     return Response(error.as_json(), exc.status_code, media_type="application/json", headers=headers)

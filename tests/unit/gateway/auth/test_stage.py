@@ -117,6 +117,7 @@ def test_a_missing_scope_and_a_model_that_is_not_allowed(stage: Stage) -> None:
     publish(stage, scopes=BITS["embeddings"])
     answer = stage.client().ask().answer()
     assert (answer.status, answer.error["code"]) == (403, "scope_missing")
+    assert 'error="insufficient_scope"' in dict(answer.headers)["www-authenticate"]
     assert status(stage) == 200
     publish(stage, models=("other",))
     answer = stage.client().ask().answer()
