@@ -22,7 +22,12 @@ class Authority:
         self._name = _name(f"Test authority {directory.name}")
         self._issued = 0
         constraints = x509.BasicConstraints(ca=True, path_length=None)
-        certificate = self._sign(self._name, self._key.public_key(), constraints)
+        # Python 3.13 checks what RFC 5280 §4.2.1.3 asks of an authority.
+        usage = x509.KeyUsage(
+            digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False,
+            key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
+        )  # fmt: skip
+        certificate = self._sign(self._name, self._key.public_key(), constraints, usage)
         self.certificate = directory / "ca.pem"
         self.certificate.write_bytes(certificate)
 
@@ -65,7 +70,9 @@ class Authority:
         )
         own = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         for extension in (*extensions, x509.SubjectKeyIdentifier.from_public_key(key), own):
-            builder = builder.add_extension(extension, isinstance(extension, x509.BasicConstraints))
+            builder = builder.add_extension(
+                extension, isinstance(extension, (x509.BasicConstraints, x509.KeyUsage))
+            )
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
