@@ -198,11 +198,26 @@ def test_names_of_claude(tmp_path_factory: pytest.TempPathFactory) -> None:
         ):
             for name in ("claude-opus-4-8", "claude-sonnet-5", "deepseek-v4-pro"):
                 client.messages.create(model=name, max_tokens=100, messages=HI)
-            with pytest.raises(anthropic.NotFoundError, match="gpt-9"):
+            with pytest.raises(anthropic.BadRequestError, match="gpt-9"):
                 client.messages.create(model="gpt-9", max_tokens=100, messages=HI)
         assert [request.json()["model"] for request in upstream.requests] == [
             "pro-model", "upstream-model", "pro-model",
         ]  # fmt: skip
+
+
+def test_a_call_has_a_name(client: Anthropic) -> None:
+    """The SDK looks for it in `request-id`."""
+    plain = client.messages.with_raw_response.create(model="open", max_tokens=100, messages=HI)
+    counted = client.messages.with_raw_response.count_tokens(model="open", messages=HI)
+    with client.messages.with_streaming_response.create(
+        model="open", max_tokens=100, messages=HI, stream=True
+    ) as streamed:
+        heads = [plain.headers, counted.headers, streamed.headers]
+    assert all(head["request-id"] == head["x-request-id"] for head in heads)
+    assert plain.parse()._request_id == plain.headers["x-request-id"]
+    with pytest.raises(anthropic.BadRequestError) as refused:
+        client.messages.create(model="open", max_tokens=0, messages=HI)
+    assert refused.value.request_id == refused.value.response.headers["x-request-id"]
 
 
 @pytest.mark.parametrize(

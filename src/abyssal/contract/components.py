@@ -4,6 +4,8 @@
    have its name before theirs.
 2. A field that is typed loosely because another format checks it has that format's schema.
 3. `null` is what an absent field means everywhere; it is not said of each.
+4. What generators of clients stumble over is said in other words of the same meaning: an array of anything
+   has `items`, and `false` alone is a `const`.
 """
 
 from __future__ import annotations
@@ -71,7 +73,7 @@ class Components:
             if origin.__module__ == drafts.__name__ and name in NAMES:
                 _enumerate(field, NAMES[name])
             if name in REFUSED.get(origin, ()):
-                field.update(enum=[None, False])
+                field["anyOf"] = [{"type": "null"}, {"const": False}]
             default = field.get("default", ...)
             if default is None:
                 del field["default"]
@@ -149,10 +151,15 @@ def _name(cls: Any) -> str:
 
 
 def _renamed(schema: Any, names: dict[str, str]) -> Any:
-    """`schema` with its references under the names that types have here."""
+    """`schema` with its references under the names that types have here, and as rule 4 wants it."""
     if isinstance(schema, dict):
         pairs = cast("dict[str, Any]", schema)
-        return {key: _renamed(value, names) for key, value in pairs.items()}
+        made = {key: _renamed(value, names) for key, value in pairs.items()}
+        if made.get("type") == "array" and "prefixItems" not in made:
+            made.setdefault("items", {})
+        if made.get("enum") == [False]:
+            made["const"] = made.pop("enum")[0]
+        return made
     if isinstance(schema, list):
         items = cast("list[Any]", schema)
         return [_renamed(item, names) for item in items]

@@ -115,7 +115,7 @@ class Pipeline:
     def translated(self, exchange: Exchange, dialect: Dialect) -> None:
         """Take a call in another format: it is read into a chat call, and its answer written back."""
         direct = exchange.client
-        client = exchange.client = Translated(direct, dialect)
+        client = exchange.client = Translated(direct, dialect, exchange.id)
 
         def read(exchange: Exchange) -> None:
             reading = dialect.read(exchange.body)
@@ -129,18 +129,19 @@ class Pipeline:
     def counted(self, exchange: Exchange, dialect: Dialect, count: Callable[[bytes], bytes]) -> None:
         """Answer what `count` makes of the body (JSON), which no upstream is asked for."""
         direct = exchange.client
-        exchange.client = Translated(direct, dialect)
+        client = exchange.client = Translated(direct, dialect, exchange.id)
 
         def answer(exchange: Exchange) -> None:
             self._permit(exchange)
-            direct.answer(200, b"content-type: application/json\r\n", count(exchange.body))
+            lines = b"content-type: application/json\r\n" + client.naming
+            direct.answer(200, lines, count(exchange.body))
 
         self.identified(exchange, answer)
 
     def known(self, exchange: Exchange, dialect: Dialect | None, go: Callable[[Exchange], None]) -> None:
         """Find out who asks and whether they may; `go` answers. Refusals are in the format of `dialect`."""
         if dialect is not None:
-            exchange.client = Translated(exchange.client, dialect)
+            exchange.client = Translated(exchange.client, dialect, exchange.id)
 
         def permitted(exchange: Exchange) -> None:
             self._permit(exchange)

@@ -1,7 +1,8 @@
 """Anthropic Messages: `POST /anthropic/v1/messages`, read into a chat call and answered as Anthropic would.
 
 Model names (DeepSeek API, "Anthropic API"): `claude-opus…` is `deepseek-v4-pro`, any other `claude-…` is
-`deepseek-flash`; a name of the operator's own table is that model, whatever it begins with.
+`deepseek-flash`; a name of the operator's own table is that model, whatever it begins with. Any other name
+is 400 here, as it is at the official service.
 
 Tools that Anthropic itself runs or defines (no `input_schema`) are passed over: no model here knows them.
 """
@@ -32,9 +33,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class AnthropicMessages:
-    """The dialect. `models` are the names of the model table."""
+    """The dialect. `models` are the names of the model table, None when whoever routes is to judge them."""
 
-    def __init__(self, models: Container[str] = ()) -> None:
+    id_field = b"request-id"
+
+    def __init__(self, models: Container[str] | None = None) -> None:
         self._models = models
 
     def read(self, body: bytes) -> Reading:
@@ -77,9 +80,17 @@ class AnthropicMessages:
         return fields
 
     def _model(self, name: str) -> str:
-        if not name.startswith("claude") or name in self._models:
-            return name
-        return PRO if name.startswith("claude-opus") else FLASH
+        models = self._models
+        chosen = name
+        if name.startswith("claude") and (models is None or name not in models):
+            chosen = PRO if name.startswith("claude-opus") else FLASH
+        if models is not None and chosen not in models:
+            stands = "" if chosen is name else f', where it stands for "{chosen}"'
+            problem = (
+                f'there is no model "{name[:100]}" here{stands}; send a name that `GET /v1/models` lists.'
+            )
+            raise wrong("model", problem, "model_not_found")
+        return chosen
 
 
 def chat_tools(tools: list[Tool]) -> list[Fields]:

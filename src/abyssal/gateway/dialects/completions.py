@@ -27,6 +27,8 @@ BETA_COMPLETIONS = Route(native="always")
 class Completions:
     """The dialect of one route."""
 
+    id_field = b""
+
     def __init__(self, route: Route = COMPLETIONS) -> None:
         self._route = route
 

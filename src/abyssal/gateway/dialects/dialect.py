@@ -51,7 +51,10 @@ class Reading(NamedTuple):
 
 
 class Dialect(Protocol):
-    """One inbound format."""
+    """One inbound format. `id_field` is the header in which its clients look for a call's name, where that
+    is not `x-request-id` alone; b"" where it is."""
+
+    id_field: bytes
 
     def read(self, body: bytes) -> Reading:
         """Read a request's body. Raises ApiError; `param` names the field as this format does."""

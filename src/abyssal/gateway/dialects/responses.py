@@ -46,6 +46,8 @@ _PARAMS = {
 class Responses:
     """The format of `POST /responses`."""
 
+    id_field = b""
+
     def read(self, body: bytes) -> Reading:
         """Read a request. Raises BadRequestError whose `param` is a path as the client wrote it."""
         request = parse_responses_request(body)

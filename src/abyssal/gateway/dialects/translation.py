@@ -27,11 +27,14 @@ _UNREADABLE = ErrorObject("The upstream answered something that cannot be read; 
 
 
 class Translated:
-    """See the module. `writer` is there once the request has been read."""
+    """See the module. `call_id` is the call's name; `writer` is there once the request has been read."""
 
-    def __init__(self, client: Client, dialect: Dialect) -> None:
+    def __init__(self, client: Client, dialect: Dialect, call_id: str) -> None:
         self._client = client
         self._dialect = dialect
+        field = dialect.id_field
+        self.naming = b"%b: %b\r\n" % (field, call_id.encode()) if field else b""
+        """The header line that names the call to this format's clients."""
         self.writer: Writer | None = None
         self._events: EventDecoder | None = None
         self._held: list[bytes] = []  # a whole answer that comes in pieces
@@ -57,13 +60,13 @@ class Translated:
                 status, written = 502, self._dialect.refusal(502, _UNREADABLE)
         else:
             written = self._dialect.refusal(status, _error_of(body))
-        self._client.answer(status, lines, written)
+        self._client.answer(status, lines + self.naming, written)
 
     def begin(self, status: int, headers: bytes, length: int | None) -> None:
         """A stream's head; a large whole answer is held until it is complete."""
         if b"text/event-stream" in headers:
             self._events = EventDecoder()
-            self._client.begin(status, headers, None)
+            self._client.begin(status, headers + self.naming, None)
         else:
             self._status, self._lines = status, headers
 

@@ -103,11 +103,12 @@ def test_a_stream_that_breaks_ends_with_an_error(stage: Stage) -> None:
 def test_what_is_refused_before_an_upstream_is_asked(stage: Stage) -> None:
     error = error_of(ask(stage.client(), messages=[{"role": "user"}]).answer())
     assert (error["type"], error["param"]) == ("invalid_request_error", "messages[0].content")
-    assert error_of(ask(stage.client(), model="claude-opus-4-8").answer())["type"] == "not_found_error"
+    error = error_of(ask(stage.client(), model="claude-opus-4-8").answer())
+    assert (error["type"], error["code"]) == ("invalid_request_error", "model_not_found")
     stranger = ask(stage.client(), key="sk-of-a-stranger-0000000").answer()
     assert (stranger.status, error_of(stranger)["type"]) == (401, "authentication_error")
     assert not stage.server.connections
-    assert [record.status for record in stage.refused] == [400, 404, 401]
+    assert [record.status for record in stage.refused] == [400, 400, 401]
 
 
 @pytest.mark.parametrize(

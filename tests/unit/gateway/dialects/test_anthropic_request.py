@@ -9,6 +9,7 @@ import pytest
 
 from abyssal.gateway.dialects.anthropic import AnthropicMessages
 from abyssal.wire.chat_request import parse_chat_request
+from abyssal.wire.errors import BadRequestError
 
 HI: dict[str, Any] = {"role": "user", "content": "hi"}
 PIXEL = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
@@ -25,7 +26,7 @@ def text(said: str) -> dict[str, Any]:
     return {"type": "text", "text": said, "cache_control": {"type": "ephemeral"}}
 
 
-def read(models: tuple[str, ...] = (), **fields: Any) -> dict[str, Any]:
+def read(models: tuple[str, ...] | None = None, **fields: Any) -> dict[str, Any]:
     """The chat request's fields, for a request with `fields`."""
     request = {"model": "deepseek-flash", "max_tokens": 100, "messages": [HI]} | fields
     body = AnthropicMessages(models).read(json.dumps(request).encode()).body
@@ -50,11 +51,21 @@ def test_the_smallest_request() -> None:
         ("claude-3-opus-20240229", "deepseek-flash"),
         ("claude-mine", "claude-mine"),
         ("deepseek-v4-pro", "deepseek-v4-pro"),
-        ("opus", "opus"),
     ],
 )
 def test_model_names(asked: str, model: str) -> None:
-    assert read(models=("claude-mine",), model=asked)["model"] == model
+    models = ("claude-mine", "deepseek-v4-pro", "deepseek-flash")
+    assert read(models=models, model=asked)["model"] == model
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"), [("opus", 'no model "opus" here; send'), ("claude-x", 'stands for "deepseek-flash"')]
+)
+def test_a_name_that_nobody_answers_to(asked: str, said: str) -> None:
+    with pytest.raises(BadRequestError) as refused:
+        read(models=("claude-mine", "deepseek-v4-pro"), model=asked)
+    assert (refused.value.code, refused.value.param) == ("model_not_found", "model")
+    assert said in refused.value.message
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ class SocketRequest:
 
     __slots__ = ("_default_model", "_fields", "_request_id", "_words")
 
+    id_field = b""  # a socket has no heads
+
     def __init__(
         self, words: Words, fields: dict[str, msgspec.Raw], request_id: str, default_model: str
     ) -> None:
