@@ -188,8 +188,8 @@ class RelayCall:
         out = self._out
         if out:
             self._out = []
-            if self._stream is not None and self._stream.done:
-                self._settle_done()
+            if self._stream is not None and self._stream.done and not self._settled:
+                self._settle_ended(self._stream.ending())
             self._written_at = now
             exchange.client.send(out[0] if len(out) == 1 else b"".join(out))
 
@@ -279,7 +279,7 @@ class RelayCall:
         if self._stream is not None:
             self._out.append(self._stream.release())
             if self._stream.done:
-                self._settle_done()
+                self._settle_ended(self._stream.ending())
             else:
                 self._settle_stream(error.status_code, str(error.code))
                 self._out.append(b"data: %b\n\n" % error.as_json())
@@ -331,16 +331,15 @@ class RelayCall:
             self._settle_stream(error.status_code, str(error.code))
             rest += b"data: %b\n\n" % error.as_json()
         else:
-            self._settle_done()
+            self._settle_ended(ending)
         if rest:
             self._out.append(rest)
         self.on_flush()
         self._close()
         self._exchange.client.finish()
 
-    def _settle_done(self) -> None:
-        assert self._stream is not None
-        if self._stream.ending() is Ending.ERROR:
+    def _settle_ended(self, ending: Ending) -> None:
+        if ending is Ending.ERROR:
             self._settle_stream(502, "upstream_error_event")
         else:
             self._settle_stream(200, "")
