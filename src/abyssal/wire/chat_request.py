@@ -6,7 +6,7 @@ DeepSeek API, "Create Chat Completion", and the platform's specification, sectio
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -151,7 +151,7 @@ def parse_own_chat_request(body: bytes) -> ChatRequest:
     return _checked(decode_own(body, _decoder))
 
 
-def check_case(names: Iterable[str]) -> None:
+def check_case(names: Collection[str]) -> None:
     """Raise BadRequestError when one of `names` is a field of a chat request but for letter case."""
     _guard.check_case(names)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -75,6 +75,7 @@ class KeyGuard:
     """Finds doubled top-level keys among `names`, the keys that the gateway reads."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = frozenset(names)
         self._needles = {name: f'"{name}"'.encode() for name in names}
 
     def check(self, body: bytes) -> None:
@@ -97,13 +98,15 @@ class KeyGuard:
         if exact:
             self._check_exactly(body)
 
-    def check_case(self, keys: Iterable[str]) -> None:
+    def check_case(self, keys: Collection[str]) -> None:
         """Raise BadRequestError when one of `keys` is one of the names but for letter case."""
-        needles = self._needles
+        names = self._names
+        if names.issuperset(keys):
+            return
         for key in keys:
-            if key not in needles:
+            if key not in names:
                 folded = key.casefold()
-                if folded in needles:
+                if folded in names:
                     raise _doubled(folded, f'"{key}" differs from it only in letter case')
 
     def _check_exactly(self, body: bytes) -> None:

@@ -9,7 +9,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from abyssal.gateway.exchange import UpstreamRoute
 from abyssal.wire.chat import ChatCompletion, ChatCompletionChunk
@@ -36,7 +38,7 @@ class Writer(Protocol):
         ...
 
 
-class Reading(NamedTuple):
+class Reading(msgspec.Struct):
     """A request that was read: the official chat request's body, and who writes its answer.
 
     The body holds each key once, in UTF-8, and nests no deeper than what was read: it is not checked again.

@@ -238,13 +238,15 @@ class WebSocketConnection(asyncio.Protocol):
             self._flush()
             self._leave()
 
-    def now(self) -> float:
+    @property
+    def now(self) -> Callable[[], float]:
         """Loop time, seconds."""
-        return self._front.now()
+        return self._front.now
 
-    def next_id(self) -> str:
-        """A name for a call or a complaint."""
-        return self._front.next_id()
+    @property
+    def next_id(self) -> Callable[[], str]:
+        """Names for calls and complaints."""
+        return self._front.next_id
 
     @property
     def draining(self) -> bool:

@@ -16,6 +16,7 @@ _DROPPED = frozenset(
     b"proxy-authorization access-control-allow-origin access-control-allow-credentials "
     b"access-control-allow-headers access-control-allow-methods access-control-expose-headers".split()
 )
+_DROPPED_OF_STREAM = _DROPPED | {b"content-type", b"cache-control", b"x-accel-buffering"}
 _COMMON_CONNECTION = (b"keep-alive", b"close")
 _JSON = b"content-type: application/json\r\n"
 
@@ -26,9 +27,8 @@ _EVENT_STREAM = (
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def forwarded(headers: list[tuple[bytes, bytes]]) -> bytes:
+def forwarded(headers: list[tuple[bytes, bytes]], dropped: frozenset[bytes] = _DROPPED) -> bytes:
     """The header lines of an upstream's answer that the client may see."""
-    dropped = _DROPPED
     for name, value in headers:
         if name == b"connection" and value.lower() not in _COMMON_CONNECTION:  # it nominates others
             dropped = dropped.union(option.strip().lower() for option in value.split(b","))
@@ -37,8 +37,7 @@ def forwarded(headers: list[tuple[bytes, bytes]]) -> bytes:
 
 def stream_lines(headers: list[tuple[bytes, bytes]]) -> bytes:
     """The header lines of a stream to the client."""
-    mine = (b"content-type", b"cache-control", b"x-accel-buffering")
-    return _EVENT_STREAM + forwarded([pair for pair in headers if pair[0] not in mine])
+    return _EVENT_STREAM + forwarded(headers, _DROPPED_OF_STREAM)
 
 
 def repairs_line(names: tuple[str, ...]) -> bytes:

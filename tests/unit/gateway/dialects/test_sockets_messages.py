@@ -116,7 +116,7 @@ def test_no_object_is_more_than_a_bad_request(message: dict[str, Any]) -> None:
     with suppress(BadRequestError):
         read = read_message(json.dumps(message).encode())
         words = words_of(read, None)
-        parse_chat_request(SocketRequest(words, read.fields, "id", "").read(b"").body)
+        parse_chat_request(SocketRequest(words, read.fields, "").read(b"").body)
 
 
 # Requests as the official service wants them
@@ -124,7 +124,7 @@ def test_no_object_is_more_than_a_bad_request(message: dict[str, Any]) -> None:
 
 def official(message: Any, default_model: str = "") -> Any:
     fields = read_message(json.dumps(message).encode()).fields
-    return json.loads(SocketRequest(BARE, fields, "id", default_model).read(b"").body)
+    return json.loads(SocketRequest(BARE, fields, default_model).read(b"").body)
 
 
 HELLO = [{"role": "user", "content": "hi"}]

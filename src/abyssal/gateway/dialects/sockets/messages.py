@@ -5,8 +5,6 @@ Frames from a server are not masked (RFC 6455 §5.1): a header of 2, 4 or 10 byt
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import msgspec
 
 from abyssal.gateway.dialects.sockets.words import BY_CREDENTIAL, BY_REQUEST, Words
@@ -17,6 +15,7 @@ MAX_CREDENTIAL = 16 * 1024  # characters
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _text = msgspec.json.Decoder(str)
+_text_or_null = msgspec.json.Decoder(str | None)
 _TEXT = 0x81  # FIN, opcode 1 (RFC 6455 §5.2)
 _SHORT = [bytes((_TEXT, length)) for length in range(126)]
 _NULL = b"null"
@@ -46,7 +45,7 @@ def complaint(error: ApiError, request_id: str) -> bytes:
     return error_frame(error.as_json(), request_id)
 
 
-class Message(NamedTuple):
+class Message(msgspec.Struct):
     """A client's message: its type, None where it names none, and everything that is in it."""
 
     type: str | None
@@ -63,7 +62,7 @@ def read_message(text: bytes) -> Message:
             f"The message is not a JSON object: {error}; send one object in each message.",
             code="invalid_json",
         ) from None
-    return Message(string(fields, "type") if is_given(fields, "type") else None, fields)
+    return Message(string_or_none(fields, "type"), fields)
 
 
 def string(fields: dict[str, msgspec.Raw], name: str) -> str:
@@ -71,9 +70,20 @@ def string(fields: dict[str, msgspec.Raw], name: str) -> str:
     try:
         return _text.decode(fields[name])
     except msgspec.DecodeError:
-        raise BadRequestError(
-            f'"{name}": expected a string; send one.', param=name, code="invalid_value"
-        ) from None
+        raise _no_string(name) from None
+
+
+def string_or_none(fields: dict[str, msgspec.Raw], name: str) -> str | None:
+    """As `string`, for a field that may be null or not be there."""
+    value = fields.get(name)
+    try:
+        return None if value is None else _text_or_null.decode(value)
+    except msgspec.DecodeError:
+        raise _no_string(name) from None
+
+
+def _no_string(name: str) -> BadRequestError:
+    return BadRequestError(f'"{name}": expected a string; send one.', param=name, code="invalid_value")
 
 
 def is_given(fields: dict[str, msgspec.Raw], name: str) -> bool:

@@ -26,7 +26,6 @@ from __future__ import annotations
 import re
 from collections import deque
 from math import inf
-from typing import NamedTuple
 
 import msgspec
 
@@ -65,14 +64,7 @@ _DIALECT = re.compile(rb"^x-abyssal-dialect: ([a-z]+)\r$", re.MULTILINE)
 _RETRY_AFTER = re.compile(rb"^retry-after: ([0-9]+)\r$", re.MULTILINE)
 
 
-class _Request(NamedTuple):
-    words: Words
-    fields: dict[str, msgspec.Raw]
-    size: int
-    resumable: bool
-
-
-class _Resume(NamedTuple):
+class _Resume(msgspec.Struct):
     last_event_id: bytes
     size: int
 
@@ -81,18 +73,20 @@ class Session:
     """See the module. It is the client of its exchanges, which come one after another."""
 
     __slots__ = (
-        "_deadline", "_exchange", "_first", "_head", "_identifying", "_over", "_resumable", "_served",
-        "_socket", "_stages", "_starting", "_unproven", "_waiting", "_waiting_bytes", "_words",
+        "_deadline", "_exchange", "_first", "_head", "_identifying", "_next_id", "_now", "_over",
+        "_resumable", "_served", "_socket", "_stages", "_starting", "_unproven", "_waiting", "_waiting_bytes",
+        "_words",
     )  # fmt: skip
 
     def __init__(self, stages: Stages, socket: Socket, head: RequestHead) -> None:
         self._stages, self._socket = stages, socket
+        self._next_id, self._now = socket.next_id, socket.now
         self._head = for_calls(head, None)  # without a credential until one was proved
         self._unproven: RequestHead | None = None  # with a credential that is to be proved
         self._words: Words | None = None
         self._exchange: Exchange | None = None  # at work
         self._identifying = False  # ... and only to find out whose the socket is
-        self._waiting: deque[_Request | _Resume] = deque()
+        self._waiting: deque[SocketRequest | _Resume] = deque()
         self._waiting_bytes = 0
         self._starting = False  # the queue is being worked off, further up the stack
         self._first = True  # no message came yet
@@ -101,7 +95,7 @@ class Session:
         self._resumable = (head.asks or {}).get(
             b"x-abyssal-resumable"
         ) == b"1"  # where a request does not say
-        self._deadline = socket.now() + AUTH_PATIENCE
+        self._deadline = self._now() + AUTH_PATIENCE
         if has_credential(head):
             self._unproven, self._deadline = head, inf
 
@@ -127,7 +121,7 @@ class Session:
                 fields = message.fields
                 resumable = flag(fields, "resumable") if is_given(fields, "resumable") else self._resumable
                 self._words = words
-                self._enqueue(_Request(words, fields, len(text), resumable))
+                self._enqueue(SocketRequest(words, fields, self._stages.default_model, len(text), resumable))
         except ApiError as error:
             self._complain(error)
             if first and error.code == "invalid_json":
@@ -200,7 +194,10 @@ class Session:
         self._words = self._words or words
         self._next_turn()
 
-    def _enqueue(self, request: _Request | _Resume) -> None:
+    def _enqueue(self, request: SocketRequest | _Resume) -> None:
+        if not self.busy and self._unproven is None and self._socket.writable and not self._over:
+            self._start(request)  # nearly always: nothing waits
+            return
         full = self._waiting and self._waiting_bytes + request.size > MOST_WAITING_BYTES
         if full or len(self._waiting) >= MOST_WAITING:
             raise RateLimitError(
@@ -210,7 +207,6 @@ class Session:
             )
         self._waiting.append(request)
         self._waiting_bytes += request.size
-        self._next_turn()
 
     def _cancel(self) -> None:
         exchange = self._exchange
@@ -225,7 +221,7 @@ class Session:
 
     def _complain(self, error: ApiError) -> None:
         if not self._over:
-            self._socket.write(complaint(error, self._socket.next_id()))
+            self._socket.write(complaint(error, self._next_id()))
 
     # --- turns ----------------------------------------------------------------------------------------
 
@@ -238,14 +234,16 @@ class Session:
             if self._unproven is not None:
                 self._identify(self._unproven)
             elif self._waiting:
-                self._start(self._waiting.popleft())
+                request = self._waiting.popleft()
+                self._waiting_bytes -= request.size
+                self._start(request)
             else:
                 break
         self._starting = False
 
     def _identify(self, head: RequestHead) -> None:
-        exchange = self._exchange = Exchange(self._socket.next_id(), self, head)
-        exchange.started_at = self._socket.now()
+        exchange = self._exchange = Exchange(self._next_id(), self, head)
+        exchange.started_at = self._now()
         self._identifying = True
         self._stages.identify(exchange, self._identified)
 
@@ -256,20 +254,19 @@ class Session:
         self._unproven, self._exchange, self._identifying = None, None, False
         self._next_turn()
 
-    def _start(self, request: _Request | _Resume) -> None:
-        self._waiting_bytes -= request.size
-        exchange = self._exchange = Exchange(self._socket.next_id(), self, self._head)
-        exchange.started_at = self._socket.now()
+    def _start(self, request: SocketRequest | _Resume) -> None:
+        exchange = self._exchange = Exchange(self._next_id(), self, self._head)
+        exchange.started_at = self._now()
         stages = self._stages
         exchange.scope = stages.scope
         if isinstance(request, _Resume):
             stages.resuming.socket_resume(exchange, request.last_event_id)
             return
-        dialect = SocketRequest(request.words, request.fields, exchange.id, stages.default_model)
+        request.request_id = exchange.id
         if request.resumable:
-            stages.resuming.socket_call(exchange, dialect, request.words.name)
+            stages.resuming.socket_call(exchange, request, request.words.name)
         else:
-            stages.call(exchange, dialect)
+            stages.call(exchange, request)
 
     def _done(self) -> None:
         """Nothing is at work any more: go on, or close."""
