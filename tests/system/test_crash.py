@@ -177,10 +177,6 @@ def test_a_killed_control_process_takes_its_children_along_and_loses_no_answer(c
     check_books(crashing, load)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the next control process cannot tell that a predecessor's worker still writes its journal",
-)
 def test_a_start_beside_a_dying_predecessors_worker_loses_no_answer(crashing: Gateway) -> None:
     crashing.upstream.enqueue(Answer.chat_stream(["long "], every=0.05, repeat=100_000))
     with crashing.connect() as connection:

@@ -3,7 +3,8 @@
 1. Every segment is read from its start, live writers' too; a call that was read is a row, once, because
    its id is the primary key. So a crash at any point is cured by reading again.
 2. A segment is complete when its successor has begun or its writer is dead. It is removed when every
-   record in it is in SQL and every call opened in it has been settled.
+   record in it is in SQL and every call opened in it has been settled. A writer that is not this node's lives
+   while it has a segment locked: the worker of a predecessor that was killed finishes its calls.
 3. A call that a dead writer opened and did not settle becomes a row that says so (`worker_lost`).
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from abyssal.stores.journal import SegmentReader, has_begun, segments
+from abyssal.stores.journal import Segment, SegmentReader, has_begun, segments
 from abyssal.stores.records import Failed, Opened, Record, Settled
 from abyssal.stores.sql.calls import CallStore
 
@@ -51,7 +52,7 @@ class JournalDrain:
                 self._take(record, path)
                 if len(self._pending) >= _BATCH:
                     moved += self._flush()
-        dead = {writer for writer, _, _ in found if writer not in alive}
+        dead = self._dead({writer for writer, _, _ in found} - alive, found)
         if dead:
             self._settle_lost({path for writer, _, path in found if writer in dead})
         moved += self._flush()
@@ -83,6 +84,11 @@ class JournalDrain:
             self._open[record.id] = (path, record)
         elif isinstance(record, Failed):
             self._failed.append(record)
+
+    def _dead(self, strangers: set[str], found: list[Segment]) -> set[str]:
+        """Who of `strangers` has no segment locked, and has not gone on to one that was not found yet."""
+        dead = strangers - {writer for writer, _, path in found if self._readers[path].is_written()}
+        return dead - {writer for writer, _, _ in set(segments(self._directory)) - set(found)}
 
     def _settle_lost(self, paths: set[Path]) -> None:
         for path, opened in [pair for pair in self._open.values() if pair[0] in paths]:

@@ -10,10 +10,13 @@
    A record whose checksum is wrong is one that is still being copied, or was cut by a crash: reading stops
    there.
 4. One writer per segment; readers follow at any distance. A segment whose successor has begun is complete.
+5. A writer has a lock (`flock`) on what it has mapped, from before the first record to its end, however that
+   comes. Its next segment is locked before the last is let go, so a writer at work always has one.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import mmap
 import os
@@ -34,6 +37,10 @@ _SUFFIX = ".seg"
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Record).decode
+
+
+Segment = tuple[str, int, Path]
+"""Its writer, its number, its file."""
 
 
 class JournalFullError(Exception):
@@ -114,6 +121,7 @@ class JournalWriter:
         except OSError as error:
             raise JournalFullError(f"{path}: {error.strerror}") from error
         try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)  # the mapping's own descriptor keeps it
             _allocate(descriptor, self._size)
             return mmap.mmap(descriptor, self._size)
         except OSError as error:
@@ -161,6 +169,15 @@ class SegmentReader:
             if start == 0:
                 return
 
+    def is_written(self) -> bool:
+        """Whether a writer that lives has the segment open (rule 5)."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        return False
+
     def close(self) -> None:
         os.close(self._descriptor)
 
@@ -174,9 +191,9 @@ def has_begun(path: Path) -> bool:
         return False
 
 
-def segments(directory: Path) -> list[tuple[str, int, Path]]:
-    """The segments in `directory` as (writer, number, path), each writer's in order."""
-    found: list[tuple[str, int, Path]] = []
+def segments(directory: Path) -> list[Segment]:
+    """The segments in `directory`, each writer's in order."""
+    found: list[Segment] = []
     for path in directory.glob(f"*{_SUFFIX}"):
         writer, _, number = path.stem.rpartition("-")
         if writer and number.isdigit():

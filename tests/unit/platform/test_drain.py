@@ -55,6 +55,7 @@ class Books:
         self.engine: Engine = open_database(sqlite_url(directory / "abyssal.db"))
         self.store = FailingStore(self.engine)
         self.observed: list[Any] = []
+        self.writers: dict[str, JournalWriter] = {}
         self.restart()
 
     def restart(self) -> None:
@@ -63,10 +64,14 @@ class Books:
         self.drain = JournalDrain(self.journal, self.store, self.observed.append)
 
     def step(self, *live: str) -> int:
+        """Move what is there; every other writer's process has ended, and with it what it had open."""
+        for name in self.writers.keys() - set(live):
+            end_process(self.writers.pop(name))
         return self.drain.step(lambda: live)
 
-    def writer(self, name: str = "w") -> JournalWriter:
-        return JournalWriter(self.journal, name, segment_bytes=SEGMENT)
+    def writer(self, name: str = "w", segment_bytes: int = SEGMENT) -> JournalWriter:
+        made = self.writers[name] = JournalWriter(self.journal, name, segment_bytes=segment_bytes)
+        return made
 
     @property
     def rows(self) -> dict[str, tuple[int, str, int]]:
@@ -83,6 +88,13 @@ class Books:
     def close(self) -> None:
         self.drain.close()
         self.engine.dispose()
+
+
+def end_process(writer: JournalWriter) -> None:
+    """What the end of its process does to it."""
+    for segment in (writer._map, writer._spare[1] if writer._spare else None):
+        if segment is not None:
+            segment.close()
 
 
 @pytest.fixture
@@ -158,6 +170,40 @@ def test_calls_that_a_dead_writer_left_open_are_lost_and_say_so(books: Books) ->
     assert books.step() == 2
     assert books.rows == {"done": (200, "", 7), "cut": (500, "worker_lost", 0)}
     assert books.files == []
+
+
+def test_a_predecessor_s_worker_finishes_its_calls(books: Books) -> None:
+    writer = books.writer()
+    writer.append(opened("long"))
+    books.restart()
+    for number in range(20):
+        assert books.drain.step(list) == min(number, 1)
+        writer.append(opened(str(number)))
+        writer.append(settled(str(number)))
+    writer.append(settled("long"))
+    assert books.step() == 2
+    assert len(books.rows) == 21
+    assert {status for status, _, _ in books.rows.values()} == {200}
+    assert books.files == []
+
+
+def test_a_predecessor_s_worker_that_goes_on_to_a_new_segment_is_not_dead(books: Books) -> None:
+    writer = books.writer()
+    writer.append(opened("long"))
+    looks = 0
+
+    def live() -> list[str]:
+        nonlocal looks
+        looks += 1
+        if looks == 2:  # the segments were listed
+            first = writer._map
+            while writer._map is first:
+                writer.append(opened("more"))
+        return []
+
+    books.drain.step(live)
+    assert books.rows == {}
+    assert books.step() == 2
 
 
 def test_a_dead_writer_s_torn_record_is_left_out(books: Books) -> None:
@@ -267,7 +313,7 @@ def test_a_writer_that_dies_during_a_step_is_drained_in_the_next(books: Books) -
 
 
 def test_more_rows_than_a_transaction_takes(books: Books) -> None:
-    writer = JournalWriter(books.journal, "w", segment_bytes=1024 * 1024)
+    writer = books.writer(segment_bytes=1024 * 1024)
     for number in range(4500):
         writer.append(settled(str(number)))
     assert books.step() == 4500
