@@ -3,98 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from sqlalchemy import Engine, select
 
-from abyssal.platform.drain import JournalDrain
 from abyssal.stores.journal import JournalWriter, segments
 from abyssal.stores.records import Opened, Refused, Settled
-from abyssal.stores.sql.calls import CallStore
-from abyssal.stores.sql.database import open_database, sqlite_url
-from abyssal.stores.sql.schema import usage
 
-SEGMENT = 1024
-
-
-def opened(call: str) -> Opened:
-    return Opened(call, 5, "key_1", "m", "up", False)
-
-
-def settled(call: str, tokens: int = 7, status: int = 200) -> Settled:
-    return Settled(call, 9, "key_1", "m", "up", False, status, "", tokens, 1, 0, 0, False, 10, 20)
-
-
-class FailingStore(CallStore):
-    """A database that is locked when a test says so, before or after it took the rows."""
-
-    fails = ""
-
-    def add(self, settled: Any, failed: Any) -> None:
-        if self.fails == "before":
-            raise OSError("database is locked")
-        super().add(settled, failed)
-        if self.fails == "after":
-            raise OSError("the connection broke, who knows when")
-
-
-class Books:
-    """A journal directory, a database, and drains over them that may be replaced as after a crash."""
-
-    def __init__(self, directory: Path) -> None:
-        self.journal = directory / "journal"
-        self.journal.mkdir()
-        self.engine: Engine = open_database(sqlite_url(directory / "abyssal.db"))
-        self.store = FailingStore(self.engine)
-        self.observed: list[Any] = []
-        self.writers: dict[str, JournalWriter] = {}
-        self.restart()
-
-    def restart(self) -> None:
-        """A new control process."""
-        self.observed = []
-        self.drain = JournalDrain(self.journal, self.store, self.observed.append)
-
-    def step(self, *live: str) -> int:
-        """Move what is there; every other writer's process has ended, and with it what it had open."""
-        for name in self.writers.keys() - set(live):
-            end_process(self.writers.pop(name))
-        return self.drain.step(lambda: live)
-
-    def writer(self, name: str = "w", segment_bytes: int = SEGMENT) -> JournalWriter:
-        made = self.writers[name] = JournalWriter(self.journal, name, segment_bytes=segment_bytes)
-        return made
-
-    @property
-    def rows(self) -> dict[str, tuple[int, str, int]]:
-        with self.engine.connect() as connection:
-            found = connection.execute(
-                select(usage.c.id, usage.c.status, usage.c.code, usage.c.prompt_tokens)
-            )
-            return {row[0]: (row[1], row[2], row[3]) for row in found}
-
-    @property
-    def files(self) -> list[tuple[str, int]]:
-        return [(writer, number) for writer, number, _ in segments(self.journal)]
-
-    def close(self) -> None:
-        self.drain.close()
-        self.engine.dispose()
-
-
-def end_process(writer: JournalWriter) -> None:
-    """What the end of its process does to it."""
-    for segment in (writer._map, writer._spare[1] if writer._spare else None):
-        if segment is not None:
-            segment.close()
+from .drained import Books, opened, settled
 
 
 @pytest.fixture
@@ -318,91 +236,3 @@ def test_more_rows_than_a_transaction_takes(books: Books) -> None:
         writer.append(settled(str(number)))
     assert books.step() == 4500
     assert len(books.rows) == 4500
-
-
-class Life(RuleBasedStateMachine):
-    """Workers write, die and are replaced; the control process drains, fails, dies and starts again."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.directory = tempfile.TemporaryDirectory(prefix="abyssal-")
-        self.books = Books(Path(self.directory.name))
-        self.count = 0
-        self.begin()
-        self.ended: dict[str, int] = {}  # what was acknowledged
-        self.cut: set[str] = set()
-
-    def begin(self) -> None:
-        self.count += 1
-        self.name = f"w{self.count}"
-        self.writer = self.books.writer(self.name)
-        self.at_work: list[str] = []
-
-    @rule()
-    def open(self) -> None:
-        self.count += 1
-        self.writer.append(opened(f"c{self.count}"))
-        self.at_work.append(f"c{self.count}")
-
-    @precondition(lambda self: self.at_work)
-    @rule(data=st.data())
-    def settle(self, data: st.DataObject) -> None:
-        call = self.at_work.pop(data.draw(st.integers(0, len(self.at_work) - 1)))
-        self.ended[call] = self.count
-        self.writer.append(settled(call, self.count))
-
-    @rule(many=st.integers(1, 12))
-    def traffic(self, many: int) -> None:
-        for _ in range(many):
-            self.count += 1
-            self.writer.append(opened(f"c{self.count}"))
-            self.writer.append(settled(f"c{self.count}", self.count))
-            self.ended[f"c{self.count}"] = self.count
-
-    @rule()
-    def prepare(self) -> None:
-        self.writer.prepare()
-
-    @rule()
-    def worker_dies(self) -> None:
-        self.cut.update(self.at_work)
-        self.begin()
-
-    @rule(fails=st.sampled_from(("", "", "before", "after")))
-    def drain(self, fails: str) -> None:
-        self.books.store.fails = fails
-        try:
-            self.books.step(self.name)
-        except OSError:
-            assert fails
-        self.books.store.fails = ""
-
-    @rule(fails=st.sampled_from(("", "before", "after")))
-    def control_dies(self, fails: str) -> None:
-        self.drain(fails)
-        self.books.drain.close()
-        self.cut.update(self.at_work)
-        self.books.restart()
-        self.begin()
-
-    @invariant()
-    def no_row_is_wrong(self) -> None:
-        for call, (status, code, tokens) in self.books.rows.items():
-            if call in self.ended:
-                assert (status, tokens) == (200, self.ended[call])
-            else:
-                assert call in self.cut
-                assert (status, code) == (500, "worker_lost")
-
-    def teardown(self) -> None:
-        self.cut.update(self.at_work)
-        self.books.step()
-        assert set(self.books.rows) == set(self.ended) | self.cut
-        assert self.books.files == []
-        self.no_row_is_wrong()
-        self.books.close()
-        self.directory.cleanup()
-
-
-Life.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
-TestLife = Life.TestCase
