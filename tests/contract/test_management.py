@@ -26,6 +26,7 @@ from tests.unit.platform.identity.tenants import (
 
 from abyssal.platform.first_key import ensure_first_key
 from abyssal.platform.identity.ageing import count_old, warn_of_old_secrets
+from abyssal.platform.identity.objects import moment
 from abyssal.stores.sql.credentials import touch
 from abyssal.stores.sql.database import open_database
 from abyssal.stores.sql.schema import credentials, members, notifications, secrets
@@ -193,3 +194,13 @@ def test_uses_are_noted(world: World) -> None:
         world.ask("owner", "GET", f"/keys/{key_of('owner')}").json["last_used_at"] == "1970-01-01T00:00:00Z"
     )
     assert world.ask("owner", "GET", "/keys", query={"project": MAIN}).status == 200
+
+
+def test_management_itself_is_a_use(world: World) -> None:
+    assert world.ask("admin", "GET", "/me").status == 200
+    assert world.ask("service", "POST", "/keys", {"name": "x", "scopes": ["chat"]}).status == 201
+    seen = {
+        who: world.ask("owner", "GET", f"/keys/{key_of(who)}").json["last_used_at"]
+        for who in ("admin", "service", "viewer")
+    }
+    assert seen == {"admin": moment(world.now_ns), "service": moment(world.now_ns), "viewer": None}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from abyssal.clock import Clock
 from abyssal.config import ConversationsConfig, FilesConfig, IdentityConfig
 from abyssal.platform.conversations.ordering import Ordering
+from abyssal.platform.last_use import LastUse
 from abyssal.wire.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class ControlPlane:
     `in_force` waits until every worker of this node has what was committed; False when one takes too long.
     `issuer` is the address that tokens name. `blobs` is where the bytes of stored files rest. `local` is true
     for a command on the machine itself, which needs no credential: it owns the data directory. `ordering`
-    says whose turn it is in a conversation.
+    says whose turn it is in a conversation, `uses` notes who was here.
     """
 
     engine: Engine
@@ -55,6 +56,7 @@ class ControlPlane:
     local: bool = False
     conversations: ConversationsConfig = field(default_factory=ConversationsConfig)
     ordering: Ordering = field(default_factory=lambda: Ordering(0))
+    uses: LastUse = field(default_factory=LastUse)
 
 
 def not_in_force() -> UnavailableError:

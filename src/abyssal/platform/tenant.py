@@ -53,6 +53,7 @@ def tenant_transaction(
             _caller(connection, proof, scope, now_ns)
     with plane.engine.begin() if changes else plane.engine.connect() as connection:
         yield TenantTransaction(plane, connection, _caller(connection, proof, scope, now_ns), now_ns)
+    plane.uses.note(plane.engine, proof.credential, now_ns=now_ns)
 
 
 def _caller(connection: Connection, proof: Proof, scope: Scope, now_ns: int) -> Caller:

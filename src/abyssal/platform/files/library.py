@@ -47,14 +47,16 @@ def find_owner(plane: ControlPlane, proof: Proof | None) -> Owner:
     """
     if proof is None:
         raise AuthenticationError("Files need credentials; send a key with the scope files.")
+    now_ns = plane.clock.unix_ns()
     with plane.engine.connect() as connection:
-        caller = load_caller(connection, proof.credential, proof.scopes, now_ns=plane.clock.unix_ns())
+        caller = load_caller(connection, proof.credential, proof.scopes, now_ns=now_ns)
         if not caller.limits.scopes & BITS["files"]:
             raise PermissionDeniedError(
                 "This credential lacks the scope `files`; use one that has it, or have it added.",
                 code="scope_missing",
             )
         used = rows.stored_bytes(connection, caller.project)
+    plane.uses.note(plane.engine, proof.credential, now_ns=now_ns)
     return Owner(caller.project, max(0, plane.files.per_project - used))
 
 

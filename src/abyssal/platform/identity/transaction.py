@@ -85,6 +85,8 @@ def transaction(
         yield turn
         if not turn.judged:
             raise RuntimeError(f"a request for {permission} never asked whether it may")
+    if caller.credential:
+        plane.uses.note(plane.engine, caller.credential, now_ns=now_ns)
 
 
 def _administrator(plane: ControlPlane, connection: Connection, proof: Proof | None, now_ns: int) -> Caller:

@@ -82,7 +82,7 @@ class AuthorizationServer:
 
     def __init__(self, plane: ControlPlane) -> None:
         self._engine, self._vault, self._clock = plane.engine, plane.vault, plane.clock
-        self._identity, self._issuer = plane.identity, plane.issuer
+        self._identity, self._issuer, self._uses = plane.identity, plane.issuer, plane.uses
         self._clients = Clients(plane.vault)
         self._keys = KeyRing(plane.vault)
         self._attempts = Attempts(
@@ -102,6 +102,7 @@ class AuthorizationServer:
             client = self._prove(connection, call, now_ns)
             scope = _granted(call.fields.get("scope"), client.scopes)
             key = signing_key(read_token_keys(connection), now_ns=now_ns)
+        self._uses.note(self._engine, client.id, now_ns=now_ns)
         key = key or self._first_key(now_ns)
         now = now_ns // _S
         ends = now + self._identity.token_lifetime
@@ -121,6 +122,7 @@ class AuthorizationServer:
         with self._engine.connect() as connection:
             client = self._prove(connection, call, now_ns)
             token = self._read(connection, call, now_ns)
+        self._uses.note(self._engine, client.id, now_ns=now_ns)
         if token is None:
             return False
         if token.client_id != client.id:
@@ -137,10 +139,12 @@ class AuthorizationServer:
         with self._engine.connect() as connection:
             asking = self._prove(connection, call, now_ns)
             token = self._read(connection, call, now_ns)
-            if token is None or is_token_revoked(connection, token.jti):
-                return _INACTIVE
-            client = find_client(connection, token.client_id)
-        if client is None or client.organization != asking.organization or why_ended(client, now_ns):
+            over = token is None or is_token_revoked(connection, token.jti)
+            client = None if token is None or over else find_client(connection, token.client_id)
+        self._uses.note(self._engine, asking.id, now_ns=now_ns)
+        if token is None or client is None or client.organization != asking.organization:
+            return _INACTIVE
+        if why_ended(client, now_ns):
             return _INACTIVE
         still = scopes_of(client.scopes)
         return Introspection(

@@ -40,7 +40,12 @@ def ask(path: str, method: str = "GET") -> Response:
             response.body += message.get("body", b"")
 
     plane: Any = SimpleNamespace(
-        issuer="https://platform.test", identity=IdentityConfig(), engine=None, vault=None, clock=None
+        issuer="https://platform.test",
+        identity=IdentityConfig(),
+        engine=None,
+        vault=None,
+        clock=None,
+        uses=None,
     )
     app: Any = build_app(metrics=metrics, plane=plane)
     scope = {

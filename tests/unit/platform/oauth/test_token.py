@@ -229,6 +229,22 @@ def test_a_secret_that_cannot_be_opened_proves_nobody(
     assert office.token(OTHER_SECRET).status == 200
 
 
+def test_a_clients_use_is_noted(office: Office) -> None:
+    def used() -> int | None:
+        with office.engine.connect() as connection:
+            query = select(credentials.c.last_used_at).where(credentials.c.id == CLIENT)
+            return connection.execute(query).scalar_one()
+
+    assert office.token("cs_wrong").status == 401
+    assert used() is None
+    token = office.token().json["access_token"]
+    assert used() == office.clock.unix_ns()
+    for ask in (office.introspect, office.revoke):
+        office.clock.advance(61)
+        assert ask(token).status == 200
+        assert used() == office.clock.unix_ns()
+
+
 def test_both_secrets_are_good_while_a_client_is_rotated(office: Office) -> None:
     office.add_secret(OTHER_SECRET)
     office.change(secrets, "sec_0", expires_at=(office.now_s() + 60) * NS)

@@ -1,0 +1,40 @@
+"""When a credential was last used at the routes of the control process. Calls are noted from the journal instead.
+
+1. A use is noted in a transaction of its own, after the one that it was for, and once a minute at most.
+2. A database that cannot take a note just now changes nothing for who asked: the next use is noted.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from abyssal.stores.sql.credentials import touch
+
+_EVERY = 60 * 10**9  # nanoseconds
+
+_log = logging.getLogger("abyssal.platform")
+
+
+class LastUse:
+    """See the module. Belongs to the thread that SQL is on."""
+
+    def __init__(self) -> None:
+        self._noted: set[str] = set()  # within the last minute
+        self._since = 0
+
+    def note(self, engine: Engine, credential: str, *, now_ns: int) -> None:
+        """`credential` (its id) was used, at `now_ns` (Unix nanoseconds)."""
+        if not 0 <= now_ns - self._since < _EVERY:
+            self._noted, self._since = set(), now_ns
+        if credential in self._noted:
+            return
+        try:
+            with engine.begin() as connection:
+                touch(connection, {credential: now_ns})
+        except DBAPIError as error:
+            _log.warning("the use of %s could not be noted: %s", credential, error.orig)
+            return
+        self._noted.add(credential)
