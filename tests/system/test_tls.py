@@ -128,8 +128,9 @@ def test_its_address_says_so(gateway: SecuredGateway) -> None:
 def test_tls_1_3_alone(gateway: SecuredGateway) -> None:
     server = gateway.server
     assert server.session()[0] == "TLSv1.3"
-    with pytest.raises(REFUSED):
+    with pytest.raises(ssl.SSLError) as refused:
         server.session(server.client(ssl.TLSVersion.TLSv1_2))
+    assert refused.value.reason == "TLSV1_ALERT_PROTOCOL_VERSION"
 
 
 def test_calls_and_streams(gateway: SecuredGateway) -> None:
@@ -244,9 +245,15 @@ def test_clients_without_a_certificate_of_their_authority(tmp_path: Path, script
         assert SecuredGateway(server, scripted).ask(body("open", "hello")).status == 200
         stranger = server.client(anonymous=True)
         stranger.load_cert_chain(*strangers.issue("client.example"))
-        for refused in (server.client(anonymous=True), stranger):
+        for client, alert in (
+            (server.client(anonymous=True), "TLSV13_ALERT_CERTIFICATE_REQUIRED"),
+            (stranger, "TLSV1_ALERT_UNKNOWN_CA"),
+        ):
             # A TLS 1.3 client is done before the server has seen its certificate: it learns when it reads.
-            with pytest.raises(REFUSED), server.connect(refused) as connection:
+            with pytest.raises(ssl.SSLError) as refused, server.connect(client) as connection:
+                connection.read_some()
+            assert refused.value.reason == alert
+            with pytest.raises(REFUSED), server.connect(client) as connection:
                 get(connection, "/healthz")
         os.replace(strangers.certificate, clients.certificate)
 

@@ -7,6 +7,8 @@
 3. Files that cannot be used are logged once, and what was in force stays. At the start they are an error.
 4. When the client authorities changed, a session from before is not resumed: resuming asks for no
    certificate (RFC 8446 §4.6.1), and the old authorities would go on being trusted.
+5. Who is refused is told why: the alert (RFC 8446 §6.2) is sent before the connection ends. Whoever speaks
+   something else than TLS is told nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +25,15 @@ _log = logging.getLogger("abyssal.gateway")
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # forward secrecy and AEAD alone (RFC 9325 §4.2)
+_TOLD = frozenset(  # OpenSSL's reasons that its alert explains to a client
+    (
+        "UNSUPPORTED_PROTOCOL",
+        "NO_SHARED_CIPHER",
+        "PEER_DID_NOT_RETURN_A_CERTIFICATE",
+        "CERTIFICATE_VERIFY_FAILED",
+        "CALLBACK_FAILED",
+    )
+)
 _FOR_OTHERS = 0o007  # a key's mode that lets every user of the machine at it
 
 _Look = tuple[tuple[int, int, int] | None, ...]
@@ -72,6 +83,27 @@ class TlsContext:
         return None
 
 
+class _Connection(ssl.SSLObject):
+    """The server's side. Event loops drop what a failed handshake left to be sent, the alert with it.
+
+    So the first failure says that more is to be read, and they send what there is first. The client, which
+    knows now, closes; if it goes on, or for as long as a handshake may take, it is refused then.
+    """
+
+    _refusal: ssl.SSLError | None = None
+
+    def do_handshake(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal
+        try:
+            super().do_handshake()
+        except ssl.SSLError as error:
+            if error.reason not in _TOLD:
+                raise
+            self._refusal = error
+            raise ssl.SSLWantReadError from None
+
+
 def open_tls(server: ServerConfig, clock: Clock) -> TlsContext | None:
     """The TLS that `server` asks for, None for plain HTTP.
 
@@ -107,6 +139,7 @@ def _load(server: ServerConfig) -> ssl.SSLContext:
     """A context of what the files hold now."""
     certificate, key, authorities = server.tls_cert, server.tls_key, server.tls_client_ca
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.sslobject_class = _Connection
     context.minimum_version = _VERSIONS[server.tls_min]
     context.set_ciphers(_TLS12_CIPHERS)
     context.options |= ssl.OP_NO_RENEGOTIATION
