@@ -1,4 +1,4 @@
-"""When a credential was last used at the routes of the control process. Calls are noted from the journal instead.
+"""When a credential was last used at the control process's routes. Of calls the journal tells instead.
 
 1. A use is noted in a transaction of its own, after the one that it was for, and once a minute at most.
 2. A database that cannot take a note just now changes nothing for who asked: the next use is noted.

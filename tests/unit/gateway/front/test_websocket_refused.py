@@ -102,6 +102,22 @@ def test_auth_late(stage: Stage) -> None:
     assert socket.code == 4401
 
 
+@pytest.mark.parametrize("said", [{}, {"token": None}, {"token": ""}, {"access_token": 5}, {"token": " "}])
+def test_an_auth_message_without_a_credential(stage: Stage, said: dict[str, Any]) -> None:
+    socket = SocketClient(stage, key="").send({"type": "auth", **said})
+    assert socket.error["code"] == "missing_api_key"
+    assert socket.code == 4401
+
+
+def test_an_auth_message_with_two(stage: Stage) -> None:
+    socket = SocketClient(stage, key="").send({"type": "auth", "access_token": KEY, "token": KEY})
+    assert socket.error["code"] == "two_credentials"
+    assert socket.code is None
+    socket.send(AUTH_INIT, INIT)
+    upstream(stage).stream(LAST, DONE).end_stream()
+    assert stage.settled[0].key_id == "key_1"
+
+
 def test_nonsense_does_not_win_time(stage: Stage) -> None:
     socket = SocketClient(stage, key="")
     for _ in range(12):

@@ -177,9 +177,18 @@ class Session:
     # --- messages -------------------------------------------------------------------------------------
 
     def _take_credential(self, fields: dict[str, msgspec.Raw]) -> None:
-        words, authorization = read_credential(fields)
         known = self._unproven or self._head
-        if has_credential(known) or known.proven is not None:
+        holds = has_credential(known) or known.proven is not None
+        try:
+            words, authorization = read_credential(fields)
+        except BadRequestError as error:
+            if holds or error.code == "two_credentials":
+                raise
+            # On a socket without one this is no credential, as an empty header is on HTTP.
+            missing = AuthenticationError(error.message, code="missing_api_key")
+            self.turn_away(missing, UNAUTHENTICATED)
+            return
+        if holds:
             if not is_same(known, authorization):
                 raise BadRequestError(
                     "This socket has a credential already; open another one to use another.",
