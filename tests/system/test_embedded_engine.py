@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -101,3 +102,22 @@ def _engine_pid(gateway: Gateway) -> int:
     found = [pid for pid in gateway.server.child_pids() if pid not in gateway.worker_pids()]
     (engine,) = [pid for pid in found if "abyssal.engine" in running.get(pid, "")]
     return engine
+
+
+@pytest.mark.parametrize(
+    ("asked", "param", "code"),
+    [
+        ({"said": "word " * 6000}, "messages", "context_length_exceeded"),
+        ({"said": "hi", "n": 100}, "n", "invalid_value"),
+        ({"said": "hi", "messages": [{"role": "user", "content": [{"type": "text"}]}]},
+         "messages[0].content", "missing_field"),
+    ],
+    ids=["too long", "too many answers", "no text"],
+)  # fmt: skip
+def test_what_the_engine_refuses_is_an_official_error(
+    embedded: Gateway, asked: dict[str, Any], param: str, code: str
+) -> None:
+    answer = embedded.ask(body("abyssal-tiny", **asked))
+    error = answer.json()["error"]
+    assert (answer.status, error["type"]) == (400, "invalid_request_error"), error
+    assert (error["param"], error["code"]) == (param, code)

@@ -52,6 +52,7 @@ def _refuse(error: Exception) -> NoReturn:
     text = str(error)
     found = _PATH.match(text)
     problem, path = (found["problem"], found["path"] or "") if found else (text, "")
+    path = path.replace("[...]", "")  # a value under a key of the client's own: its object is the field
     if "missing required field" in problem:
         name = _FIELD.findall(problem)[0]
         path = f"{path}.{name}" if path else name

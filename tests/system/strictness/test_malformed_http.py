@@ -52,6 +52,7 @@ REQUEST_LINES: Cases = {
     "target without a slash": (b"POST v1/chat/completions HTTP/1.1", {400}),
     "method that is no token": (b"PO(ST /v1/chat/completions HTTP/1.1", {400}),
     "bare CR in the request line": (b"POST /v1/chat\r/completions HTTP/1.1", {400}),
+    "bare LF for line ends": (b"GET /healthz HTTP/1.1\nHost: a\n\n\r\n\r\n", {400}),
     "bare CR for a line end": (b"GET /healthz HTTP/1.1\rHost: a\r\r\n\r\n", {400}),
     "TLS on a plain port": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 300, {400}),
     "garbage": (b"\x00\xff\xfe\r\n\r\n", {400}),

@@ -29,8 +29,9 @@ def nested(depth: int) -> Any:
     return [nested(depth - 1)] if depth > 1 else []
 
 
-def assistant_with(arguments: str) -> bytes:
-    call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": arguments}}
+def assistant_with(arguments: str | None) -> bytes:
+    function = {"name": "look"} | ({} if arguments is None else {"arguments": arguments})
+    call = {"id": "1", "type": "function", "function": function}
     messages = [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call]}]
     return json.dumps({"model": "m", "messages": messages}).encode()
 
@@ -48,9 +49,12 @@ def assistant_with(arguments: str) -> bytes:
         (assistant_with("[" * (DEEPEST + 1) + "]" * (DEEPEST + 1)), "nested_too_deeply"),
         (assistant_with("{not json"), "invalid_value"),
         (body_of(tools=TOOLS, tool_choice=LOST_TOOL), "invalid_request"),
+        (body_of(tools=TOOLS, tool_choice={"type": "function"}), "invalid_request"),
+        (body_of([{"type": "text"}]), "missing_field"),
+        (assistant_with(None), "invalid_value"),
     ],
     ids=["over the context", "letters", "spaces", "signs", "in a tool", "image", "deep", "deep arguments",
-         "arguments not json", "tool that is not there"],
+         "arguments not json", "tool that is not there", "no tool", "no text", "no arguments"],
 )  # fmt: skip
 def test_what_would_hurt_the_engine_is_refused(body: bytes, code: str) -> None:
     with pytest.raises(BadRequestError) as refused:

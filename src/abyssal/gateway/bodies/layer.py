@@ -72,9 +72,13 @@ class Bodies:
         forms, exchange.forms = exchange.forms, None
         assert forms is not None
         if forms.protobuf and exchange.head.path not in _PROTOBUF:
-            raise UnsupportedMediaTypeError(
-                "This route takes no Protobuf; send JSON. GET /v1/schema.proto says which routes do."
-            )
+            if exchange.body or exchange.head.method == b"POST":
+                raise UnsupportedMediaTypeError(
+                    "This route takes no Protobuf; send JSON. GET /v1/schema.proto says which routes do."
+                )
+            forms = forms._replace(
+                protobuf=False
+            )  # many clients say their type in requests without a body too
         if forms.coding:
             inflater = Inflater(forms.coding, exchange.body, self._most)
             if not inflater.run(AT_ONCE):

@@ -38,7 +38,8 @@ def asked_of(request: ChatRequest) -> Asked | None:
     language, window, conversation = request.language, request.context_window, request.conversation_id
     if language is UNSET and window is UNSET and conversation is UNSET:
         return None
-    return Asked(language or None, window or None, None if conversation is UNSET else conversation)
+    tag = None if language is UNSET else language
+    return Asked(tag, window or None, None if conversation is UNSET else conversation)
 
 
 class Brought(NamedTuple):

@@ -24,7 +24,7 @@ from abyssal.wire.errors import ApiError, BadRequestError, HeadersTooLargeError
 from abyssal.wire.head_template import HeadMemory
 
 _KNOWN_METHOD_LINE = re.compile(rb"(?:\r\n)*[!#$%&'*+.^_`|~0-9A-Za-z-]+ ")
-_VERSION_LINE = re.compile(rb" HTTP/[0-9]\.[0-9]\r?\n")
+_OTHER_VERSION = re.compile(rb" HTTP/(?!1\.[01]\r?\n)[0-9]\.[0-9]\r?\n")
 _COMMON_CONNECTION = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close"))
 
 
@@ -181,7 +181,7 @@ class RequestReader:
         text = str(error)
         if isinstance(error, httptools.HttpParserInvalidMethodError) and _KNOWN_METHOD_LINE.match(self._fed):
             return rules.NotImplementedByServerError("The request's method is not known here.")
-        if "version" in text and _VERSION_LINE.search(self._fed):
+        if "version" in text and _OTHER_VERSION.search(self._fed):
             return rules.VersionNotSupportedError("Another HTTP version than 1.0 and 1.1; use HTTP/1.1.")
         return BadRequestError(f"The request is not HTTP/1.1: {text}.", code="malformed_http")
 

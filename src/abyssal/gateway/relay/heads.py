@@ -25,6 +25,7 @@ _EVENT_STREAM = (
 )
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encode = msgspec.json.Encoder().encode
 
 
 def forwarded(headers: list[tuple[bytes, bytes]], dropped: frozenset[bytes] = _DROPPED) -> bytes:
@@ -73,6 +74,8 @@ def error_answer(
 ) -> ErrorAnswer:
     """An upstream's error: an error object labelled as JSON; without `relabel` labelled as it came.
 
+    Every error object has `type`, `param` and `code` beside its message; those that the upstream left out are
+    put in.
     A refusal of the platform's own credential becomes a 502: the client's key is not at fault, and the
     upstream's sentence may show a part of the operator's.
     """
@@ -92,11 +95,20 @@ def error_answer(
         mislabelled = not any(b"json" in value.lower() for name, value in headers if name == b"content-type")
         lines = _JSON + forwarded(kept) if relabel or not mislabelled else forwarded(headers)
         code = _code_of(bytes(found["error"])) or f"upstream_{status}"
-        return ErrorAnswer(status, lines, body.strip(), code, mislabelled and relabel)
+        return ErrorAnswer(status, lines, _completed(status, found, body), code, mislabelled and relabel)
     text = " ".join(body[:300].decode(errors="replace").split()) or "no explanation"
     wrapped = error_for_status(status)(f'The upstream "{upstream}" answered {status}: {text}')
     lines = _JSON + forwarded([pair for pair in kept if pair[0] != b"content-encoding"])
     return ErrorAnswer(status, lines, wrapped.as_json(), str(wrapped.code))
+
+
+def _completed(status: int, found: dict[str, msgspec.Raw], body: bytes) -> bytes:
+    """`body`, whose keys are `found`, with all that an error object has; as it came when it is whole."""
+    error: dict[str, object] = dict(_object.decode(found["error"]))
+    whole = {"type": error_for_status(status).type, "param": None, "code": None}
+    if whole.keys() <= error.keys():
+        return body.strip()
+    return _encode(found | {"error": error | {key: whole[key] for key in whole if key not in error}})
 
 
 def _code_of(error: bytes) -> str:

@@ -15,6 +15,7 @@ from abyssal.config import EngineUpstream
 from abyssal.gateway.exchange import Exchange, Native, StreamFilter
 from abyssal.gateway.link import EnginePoint
 from abyssal.gateway.upstreams.engine_embedding import EngineEmbeddings
+from abyssal.gateway.upstreams.engine_errors import official_error
 from abyssal.gateway.upstreams.engine_infill import InfillTokens, check_infill, infill_body
 from abyssal.gateway.upstreams.engine_logprobs import OfficialLogprobs, counts_choices, tokens_told
 from abyssal.gateway.upstreams.engine_request import check_for_engine, engine_body
@@ -72,6 +73,9 @@ class Engine(Upstream):
         assert isinstance(request, ChatRequest)
         logprobs = OfficialLogprobs(request.top_logprobs or 0) if request.logprobs else None
         return _EngineFilter(self.fingerprint, logprobs)
+
+    def repair_error(self, status: int, body: bytes) -> tuple[int, bytes]:
+        return official_error(status, body)
 
     def repair_answer(self, exchange: Exchange, body: bytes) -> bytes:
         request = exchange.request

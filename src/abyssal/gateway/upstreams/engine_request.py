@@ -39,11 +39,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _CalledFunction(msgspec.Struct):
-    arguments: str = "{}"
+    name: str
+    arguments: str
 
 
 class _Call(msgspec.Struct):
     function: _CalledFunction
+    id: str | None = None
 
 
 _call = msgspec.json.Decoder(_Call)
@@ -67,6 +69,12 @@ def check_for_engine(request: ChatRequest, body: bytes, context: int) -> None:
                         param=f"{where}.content",
                         code="unsupported_content",
                     )
+                if part.text is None:
+                    raise BadRequestError(
+                        f"{where}: a text part has no text; send {{type, text}}.",
+                        param=f"{where}.content",
+                        code="missing_field",
+                    )
         if isinstance(message, AssistantMessage):
             for call in message.tool_calls or ():
                 _check_arguments(bytes(call), f"{where}.tool_calls")
@@ -79,15 +87,22 @@ def check_for_engine(request: ChatRequest, body: bytes, context: int) -> None:
             )
     _check_schemas(request)
     choice = request.tool_choice
-    if isinstance(choice, dict) and _named(choice) not in [
-        tool.function.name for tool in request.tools or ()
-    ]:
-        raise BadRequestError(
-            f'tool_choice: no function "{_named(choice)}" is in tools.', param="tool_choice"
-        )
+    if isinstance(choice, dict):
+        _check_choice(choice, request)
     _check_depth(body, "the body")
     if len(body) >= LONGEST_RUN:
         check_runs(msgspec.json.decode(body), "messages")
+
+
+def _check_choice(choice: dict[str, Any], request: ChatRequest) -> None:
+    name = _named(choice)
+    if not isinstance(name, str):
+        problem = 'name a function, as in {"type": "function", "function": {"name": "…"}}'
+    elif all(tool.function.name != name for tool in request.tools or ()):
+        problem = f'no function "{name}" is in tools'
+    else:
+        return
+    raise BadRequestError(f"tool_choice: {problem}.", param="tool_choice")
 
 
 def _check_schemas(request: ChatRequest) -> None:

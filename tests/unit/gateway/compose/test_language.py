@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.unit.gateway.stage import Stage
 
 from abyssal.gateway.compose.language import steering
 from abyssal.wire.errors import BadRequestError
@@ -59,3 +60,9 @@ def test_a_tag_that_is_not(tag: str) -> None:
     assert (refused.value.param, refused.value.code) == ("language", "invalid_value")
     assert refused.value.message.endswith('; send a BCP 47 tag such as "en" or "zh-CN".')
     assert len(refused.value.message) < 200
+
+
+@pytest.mark.parametrize("tag", ["", "xx"])
+def test_a_call_with_such_a_tag_is_refused(stage: Stage, tag: str) -> None:
+    answer = stage.client().ask(language=tag).answer()
+    assert (answer.status, answer.error["param"]) == (400, "language")

@@ -277,3 +277,22 @@ def test_a_streaming_call_whose_plain_answer_is_too_large_after_a_comment(stage:
     stage.server.last.say(OK + b"content-length: %d\r\n\r\n" % len(body) + body[:1_000_000])
     assert json.loads(client.answer().events[-1])["error"]["code"] == "upstream_garbage"
     assert stage.server.last.closed
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            {"message": "No."},
+            {"message": "No.", "type": "invalid_request_error", "param": None, "code": None},
+        ),
+        (
+            {"message": "No.", "type": "t", "code": 7, "more": [1]},
+            {"message": "No.", "type": "t", "code": 7, "more": [1], "param": None},
+        ),
+    ],
+)
+def test_an_error_object_has_all_its_keys(stage: Stage, said: object, told: object) -> None:
+    client = stage.client().ask()
+    stage.server.last.answer(json.dumps({"error": said, "object": "error"}).encode(), 400)
+    assert json.loads(client.answer().body) == {"error": told, "object": "error"}

@@ -163,7 +163,7 @@ def test_what_is_no_error_object_is_wrapped_in_one(stage: Stage, body: bytes) ->
 @pytest.mark.parametrize("code", [5, None, "", ["x"], {"a": 1}, "x" * 5000])
 def test_codes_of_all_types_are_passed_on_and_can_be_settled(stage: Stage, code: object) -> None:
     client = stage.client().ask()
-    body = {"error": {"message": "m", "code": code}}
+    body = {"error": {"message": "m", "type": "t", "param": None, "code": code}}
     stage.server.last.answer(json.dumps(body).encode(), 400)
     assert client.answer().json() == body
     assert 0 < len(stage.settled[0].code) <= 80
