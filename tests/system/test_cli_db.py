@@ -6,6 +6,7 @@ import json
 import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,7 @@ def test_upgrade_makes_brings_up_to_date_and_says_so(tmp_path: Path) -> None:
 
 def test_tables_of_a_newer_program_stop_everything(tmp_path: Path) -> None:
     assert abyssal("db", "upgrade", "--data", str(tmp_path)).returncode == 0
-    with sqlite3.connect(tmp_path / "abyssal.db") as raw:
+    with closing(sqlite3.connect(tmp_path / "abyssal.db")) as raw, raw:
         raw.execute("UPDATE alembic_version SET version_num = '9999'")
     raw.close()
     for command in (

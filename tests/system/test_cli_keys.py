@@ -7,6 +7,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -184,7 +185,7 @@ def test_a_database_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 def test_a_table_that_lacks_columns_is_named(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "abyssal.db") as database:
+    with closing(sqlite3.connect(tmp_path / "abyssal.db")) as database, database:
         database.execute("CREATE TABLE api_keys (id TEXT)")
     database.close()
     done = abyssal_here("keys", "list", "--data", str(tmp_path))

@@ -72,6 +72,7 @@ class Office:
         self.engine: Engine = open_database(url)
         self.vault = CountingVault(self.engine, open_master_keys(MasterKeySource(), data, {}))
         self.vault.prepare(now_ns=clock.unix_ns())
+        self.others: list[Office] = []
         self.failures: list[dict[str, str]] = []
         self.in_force_at: list[int] = []
         plane = ControlPlane(
@@ -83,7 +84,14 @@ class Office:
 
     def beside(self) -> Office:
         """Another replica."""
-        return Office(self.url, self.data, self.clock)
+        self.others.append(Office(self.url, self.data, self.clock))
+        return self.others[-1]
+
+    def close(self) -> None:
+        """Let go of the database, here and beside."""
+        self.engine.dispose()
+        for other in self.others:
+            other.close()
 
     async def _in_force(self) -> bool:
         with self.engine.connect() as connection:
@@ -237,7 +245,7 @@ def offices(url: str, data: Path) -> Iterator[Callable[..., Office]]:
         yield make
     finally:
         for office in made:
-            office.engine.dispose()
+            office.close()
 
 
 def furnish(office: Office) -> Office:

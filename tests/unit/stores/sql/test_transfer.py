@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +176,7 @@ def test_only_an_empty_database_is_written(database: Open, table: str, here: str
 def test_what_the_target_does_not_take_leaves_it_as_it_was(database: Open) -> None:
     source, target = database("a"), database("b")
     fill(source)
-    with sqlite3.connect(str(source.url.database)) as raw:
+    with closing(sqlite3.connect(str(source.url.database))) as raw, raw:
         raw.execute("DELETE FROM credentials")
     raw.close()
     empty = content(target)
@@ -273,7 +274,7 @@ def test_a_place_where_no_file_can_be_is_named(database: Open, tmp_path: Path, n
 def test_a_backup_that_fails_leaves_nothing_behind(database: Open, tmp_path: Path) -> None:
     source = database("a")
     fill(source)
-    with sqlite3.connect(str(source.url.database)) as raw:
+    with closing(sqlite3.connect(str(source.url.database))) as raw, raw:
         raw.execute("DELETE FROM projects")
     raw.close()
     directory = tmp_path / "backups"
@@ -315,7 +316,7 @@ def test_a_backup_that_was_cut_off_is_refused(database: Open, tmp_path: Path) ->
 def test_a_backup_of_a_newer_program_is_refused(database: Open, tmp_path: Path) -> None:
     path = tmp_path / "backup"
     write_backup(database("a"), path)
-    with sqlite3.connect(path) as raw:
+    with closing(sqlite3.connect(path)) as raw, raw:
         raw.execute("UPDATE alembic_version SET version_num = '9999'")
     raw.close()
     with pytest.raises(ConfigurationError, match=r"9999.*newer"):
@@ -324,7 +325,7 @@ def test_a_backup_of_a_newer_program_is_refused(database: Open, tmp_path: Path) 
 
 def test_a_backup_of_version_0_1_is_brought_up_to_date_in_a_copy(database: Open, tmp_path: Path) -> None:
     path = tmp_path / "old"
-    with sqlite3.connect(path) as raw:
+    with closing(sqlite3.connect(path)) as raw, raw:
         raw.execute(
             "CREATE TABLE api_keys (id VARCHAR(40) PRIMARY KEY, name VARCHAR(200) NOT NULL, digest BLOB NOT NULL "
             "UNIQUE, hint VARCHAR(8) NOT NULL, created_at BIGINT NOT NULL, revoked_at BIGINT)"
