@@ -187,16 +187,16 @@ class Gateway:
 
     def dispatch(self, exchange: Exchange) -> None:
         """Give a whole request to the lane it belongs to."""
-        if exchange.head.forms is not None:
+        head = exchange.head
+        if head.forms is not None:
             self.bodies.wrap(exchange)
-        path, method = exchange.head.path, exchange.head.method
+        path, method = head.path, head.method
         post = self._posts.get(path)
         if post is not None and method == b"POST":
             if self.draining:
                 self.pipeline.refuse(exchange, _draining())
             else:
                 handler, exchange.scope = post
-                head = exchange.head
                 if head.asks is None and head.last_event_id is None:
                     handler(exchange)
                 else:

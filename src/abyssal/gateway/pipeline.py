@@ -161,6 +161,9 @@ class Pipeline:
             if finding is not None:
                 _Waiting(exchange, finding, lambda: self._after(exchange, finding, go), self._gone)
                 return
+            if exchange.forms is None:
+                go(exchange)
+                return
         except ApiError as error:
             self.refuse(exchange, error)
             return

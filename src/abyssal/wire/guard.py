@@ -88,7 +88,7 @@ class KeyGuard:
             self.check_case(top)
             return
         needles = self._needles
-        exact = b"\\u00" in body  # a key may be spelled with escapes of ASCII letters
+        exact = body.find(b"\\u00") >= 0  # a key may be spelled with escapes of ASCII letters
         for key in top:
             needle = needles.get(key)
             if needle is None:
@@ -132,10 +132,8 @@ def _fills(body: bytes, top: Mapping[str, msgspec.Raw]) -> bool:
     never shorter in JSON than it is, and what hides another is not in `top`: the length alone is proof.
     """
     pairs = len(top)
-    size = 4 * pairs + 1
-    for key, value in top.items():
-        size += len(value) + (len(key) if key.isascii() else len(key.encode()))
-    if size == len(body):
+    size = 4 * pairs + 1 + sum(map(len, top)) + sum(map(len, top.values()))
+    if size == len(body):  # as above: it would be less where a key has letters of several bytes
         return True
     if size + 2 * pairs - 1 != len(body):
         return False
@@ -145,7 +143,7 @@ def _fills(body: bytes, top: Mapping[str, msgspec.Raw]) -> bool:
         if not body.startswith(name, at):
             return False
         at, lead = at + len(name) + len(value), b', "'
-    return True
+    return at == len(body) - 1
 
 
 def _doubled(key: str, how: str) -> BadRequestError:

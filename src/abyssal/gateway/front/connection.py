@@ -142,8 +142,12 @@ class HttpConnection(asyncio.Protocol):
 
     def took(self, exchange: Exchange, keep_alive: bool, http10: bool) -> None:
         """A whole request: it starts, or waits for its turn."""
-        self._queue.append((exchange, keep_alive, http10))
-        self._next_turn()
+        if self._exchange is None and not self._queue and self._paused_since == inf and not self._closing:
+            self._start(exchange, keep_alive, http10)
+            self._front.dispatch(exchange)
+        else:
+            self._queue.append((exchange, keep_alive, http10))
+            self._next_turn()
 
     def offered(self, exchange: Exchange, upgrade: bytes) -> bool:
         """A request to change the protocol: whether it is a WebSocket now."""

@@ -108,7 +108,12 @@ class RequestReader:
         if len(data) - start > length or length > self._max_body:
             return data
         head = pattern if bearer is None else pattern.with_authorization(bearer)
-        self._next = Exchange(self._next_id(), self._client, head)
+        exchange = Exchange(self._next_id(), self._client, head)
+        if len(data) - start == length and length:
+            exchange.body = data[start:]
+            self._sink.took(exchange, self._keep_alive, self._http10)
+            return b""
+        self._next = exchange
         self._body_left = length
         return self._read_body(data[start:])
 

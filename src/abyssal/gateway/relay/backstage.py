@@ -116,8 +116,7 @@ class _BackstageCall:
         if not self._paused and now - self._touched >= _PATIENCE:
             self._fail("it sent nothing")
 
-    def on_head(self, status: int, headers: Headers) -> None:
-        length = next((int(value) for name, value in headers if name == b"content-length"), None)
+    def on_head(self, status: int, headers: Headers, length: int | None) -> None:
         self._began = True
         self._exchange.client.begin(status, heads.forwarded(headers), length)
 
@@ -199,9 +198,9 @@ class _UploadCall(_BackstageCall):
         if self._upload.length is None:
             self._write(b"0\r\n\r\n")
 
-    def on_head(self, status: int, headers: Headers) -> None:
+    def on_head(self, status: int, headers: Headers, length: int | None) -> None:
         self._upload.answered = True
-        super().on_head(status, headers)
+        super().on_head(status, headers, length)
 
     def on_end(self) -> None:
         connection = self._connection

@@ -33,6 +33,8 @@ _AT_ONCE = 2.0  # seconds in which word of a closed connection arrives; later, t
 KEEP_ALIVE = b": keep-alive\n\n"
 _CHATS = ("chat", "beta chat")
 
+_NONE_YET = Headers()
+
 _WAITING, _HOLDING, _PASSING, _STREAMING, _OVER = range(5)
 
 
@@ -54,9 +56,9 @@ class RelayCall:
     """See the module. Times are loop time, in seconds."""
 
     __slots__ = (
-        "_connection", "_context", "_exchange", "_headers", "_held", "_held_bytes", "_out", "_paused",
-        "_request", "_settled", "_state", "_status", "_stream", "_streams", "_tail", "_touched", "_upstream",
-        "_written_at",
+        "_connection", "_context", "_exchange", "_headers", "_held", "_held_bytes", "_length", "_out",
+        "_paused", "_request", "_settled", "_state", "_status", "_stream", "_streams", "_tail", "_touched",
+        "_upstream", "_written_at",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, upstream: Upstream, context: RelayContext) -> None:
@@ -70,7 +72,8 @@ class RelayCall:
         self._state = _WAITING
         self._settled = False
         self._status = 0
-        self._headers: Headers = []
+        self._headers = _NONE_YET
+        self._length: int | None = None  # of the answer's body, where that is told
         self._held: list[bytes] = []  # an answer that is not a stream
         self._held_bytes = 0
         self._out: list[bytes] = []  # what this read has for the client
@@ -150,11 +153,10 @@ class RelayCall:
 
     # --- the upstream's side --------------------------------------------------------------------------
 
-    def on_head(self, status: int, headers: Headers) -> None:
+    def on_head(self, status: int, headers: Headers, length: int | None) -> None:
         """The answer's head is whole."""
         self._touched = self._context.now()
-        self._status = status
-        self._headers = headers
+        self._status, self._headers, self._length = status, headers, length
         if self._streams and status == 200 and _is_event_stream(headers):
             if self._stream is None:
                 self._begin_stream()
@@ -304,9 +306,8 @@ class RelayCall:
         if self._stream is not None:
             self._fail(UpstreamBrokenError("The upstream's answer is too large.", code="upstream_garbage"))
             return
-        length = next((int(value) for name, value in self._headers if name == b"content-length"), None)
         lines = heads.forwarded(self._headers) + heads.repairs_line(self._exchange.repairs)
-        self._exchange.client.begin(self._status, lines, length)
+        self._exchange.client.begin(self._status, lines, self._length)
         self._state = _PASSING
         self._tail = AnswerTail()
         self._tail.take(b"".join(self._held))

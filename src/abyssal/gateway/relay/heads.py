@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
 
+from abyssal.gateway.upstreams.connection import Headers
 from abyssal.wire.challenge import challenge_of
 from abyssal.wire.errors import ApiError, UpstreamBrokenError, error_for_status
 
@@ -28,17 +30,24 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
 
 
-def forwarded(headers: list[tuple[bytes, bytes]], dropped: frozenset[bytes] = _DROPPED) -> bytes:
+def forwarded(headers: Headers) -> bytes:
     """The header lines of an upstream's answer that the client may see."""
+    lines = headers.forwarded
+    if lines is None:
+        lines = headers.forwarded = _lines(headers)
+    return lines
+
+
+def _lines(headers: Iterable[tuple[bytes, bytes]], dropped: frozenset[bytes] = _DROPPED) -> bytes:
     for name, value in headers:
         if name == b"connection" and value.lower() not in _COMMON_CONNECTION:  # it nominates others
             dropped = dropped.union(option.strip().lower() for option in value.split(b","))
     return b"".join([b"%b: %b\r\n" % pair for pair in headers if pair[0] not in dropped])
 
 
-def stream_lines(headers: list[tuple[bytes, bytes]]) -> bytes:
+def stream_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """The header lines of a stream to the client."""
-    return _EVENT_STREAM + forwarded(headers, _DROPPED_OF_STREAM)
+    return _EVENT_STREAM + _lines(headers, _DROPPED_OF_STREAM)
 
 
 def repairs_line(names: tuple[str, ...]) -> bytes:
@@ -93,12 +102,12 @@ def error_answer(
         found = {}
     if "error" in found and bytes(found["error"]).lstrip()[:1] == b"{":
         mislabelled = not any(b"json" in value.lower() for name, value in headers if name == b"content-type")
-        lines = _JSON + forwarded(kept) if relabel or not mislabelled else forwarded(headers)
+        lines = _JSON + _lines(kept) if relabel or not mislabelled else _lines(headers)
         code = _code_of(bytes(found["error"])) or f"upstream_{status}"
         return ErrorAnswer(status, lines, _completed(status, found, body), code, mislabelled and relabel)
     text = " ".join(body[:300].decode(errors="replace").split()) or "no explanation"
     wrapped = error_for_status(status)(f'The upstream "{upstream}" answered {status}: {text}')
-    lines = _JSON + forwarded([pair for pair in kept if pair[0] != b"content-encoding"])
+    lines = _JSON + _lines([pair for pair in kept if pair[0] != b"content-encoding"])
     return ErrorAnswer(status, lines, wrapped.as_json(), str(wrapped.code))
 
 

@@ -144,7 +144,7 @@ class SiblingCall:
 
     # --- the sibling's side ---------------------------------------------------------------------------
 
-    def on_head(self, status: int, headers: Headers) -> None:
+    def on_head(self, status: int, headers: Headers, length: int | None) -> None:
         if status == 200:
             self._began = True
             self._client.begin(200, heads.forwarded(headers), None)
@@ -204,7 +204,7 @@ async def _stop(pool: ConnectionPool, wanted: Wanted) -> None:
 class _Unheard:
     """Takes an answer that nobody waits for."""
 
-    def on_head(self, status: int, headers: Headers) -> None: ...
+    def on_head(self, status: int, headers: Headers, length: int | None) -> None: ...
     def on_body(self, data: bytes) -> None: ...
     def on_flush(self) -> None: ...
     def on_end(self) -> None: ...

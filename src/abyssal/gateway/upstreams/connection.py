@@ -27,7 +27,11 @@ MAX_HEAD_BYTES = 128 * 1024
 _MOST_SIZE_DIGITS = 8
 _LLAMA, _IN_CHUNKS = (b"server", b"llama.cpp"), (b"transfer-encoding", b"chunked")
 
-Headers = list[tuple[bytes, bytes]]
+
+class Headers(list[tuple[bytes, bytes]]):
+    """An answer's fields by lower-case name, but for `content-length`; one object when they come again."""
+
+    forwarded: bytes | None = None  # what the relay makes of them for the client, noted for the next time
 
 
 class UpstreamFaultError(Exception):
@@ -44,9 +48,9 @@ class UpstreamFaultError(Exception):
 
 
 class Receiver(Protocol):
-    """Who is told of an answer."""
+    """Who is told of an answer. `length` is the body's bytes, None where only its end tells."""
 
-    def on_head(self, status: int, headers: Headers) -> None: ...
+    def on_head(self, status: int, headers: Headers, length: int | None) -> None: ...
     def on_body(self, data: bytes) -> None: ...
     def on_flush(self) -> None: ...
     def on_end(self) -> None: ...
@@ -58,8 +62,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_answered", "_between_chunks", "_body_bytes", "_closed", "_complete", "_excess", "_framed",
-        "_head_bytes", "_head_done", "_headers", "_interim", "_known", "_lasting", "_paused", "_pressed",
-        "_receiver", "_release", "_socket", "_status", "_taken", "_transport", "parser", "reused", "sweeps",
+        "_head_bytes", "_head_done", "_headers", "_interim", "_known", "_lasting", "_length", "_paused",
+        "_pressed", "_receiver", "_release", "_socket", "_status", "_taken", "_transport", "parser", "reused",
+        "sweeps",
     )  # fmt: skip
 
     def __init__(self, release: Callable[[UpstreamConnection, bool], None]) -> None:
@@ -78,7 +83,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._reset()
 
     def _reset(self) -> None:
-        self._headers: Headers = []
+        self._headers = Headers()
+        self._length: int | None = None
         self._head_bytes = 0
         self._answered = False
         self._head_done = False
@@ -175,8 +181,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if self._complete:
             if self._known.judged is None and self._lasting and not self._excess and self._status == 200:
-                headers = [pair for pair in self._headers if pair[0] != b"content-length"]
-                self._known.learn(data, self._body_bytes, headers)
+                self._known.learn(data, self._body_bytes, self._headers)
             self._finish()
         elif self._receiver is not None:
             if not self._head_done:
@@ -198,7 +203,7 @@ class UpstreamConnection(asyncio.Protocol):
         if len(data) - start != length:
             return False
         self._answered = self._lasting = True
-        receiver.on_head(200, [*headers, (b"content-length", b"%d" % length)])
+        receiver.on_head(200, headers, length)
         receiver.on_body(data[start:])
         self._finish()
         return True
@@ -268,7 +273,10 @@ class UpstreamConnection(asyncio.Protocol):
         if self._head_done or self._complete:
             return  # a trailer field
         lower = name.lower()
-        if lower == b"content-length" or lower == b"transfer-encoding":
+        if lower == b"content-length":
+            self._framed, self._length = True, int(value)
+            return
+        if lower == b"transfer-encoding":
             self._framed = True
         self._headers.append((lower, value))
         if len(self._headers) > 200:
@@ -284,7 +292,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._head_done = True
         if status in (204, 304):
             self._framed = True
-        self._receiver.on_head(status, self._headers)
+        self._receiver.on_head(status, self._headers, self._length)
 
     def on_body(self, body: bytes) -> None:
         if self._receiver is not None and not self._complete:
@@ -300,7 +308,7 @@ class UpstreamConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._interim:
             self._interim = self._framed = False
-            self._headers = []
+            self._headers, self._length = Headers(), None
         else:
             self._complete = True
             self._lasting = self.parser.should_keep_alive() and not (

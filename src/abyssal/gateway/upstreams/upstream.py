@@ -146,7 +146,7 @@ class Upstream:
         if request.stream and self.profile.asks_usage:
             assert isinstance(request, ChatRequest)
             options = request.stream_options
-            if options is None and b'"stream_options"' not in body and b"\\u00" not in body:
+            if options is None and body.find(b'"stream_options"') < 0 and body.find(b"\\u00") < 0:
                 body = body.rstrip()[:-1] + _USAGE_OPTION
             elif options is None or not options.include_usage:
                 asked = _asked.decode(body).stream_options or {}

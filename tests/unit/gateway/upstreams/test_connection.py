@@ -17,14 +17,16 @@ class Told:
 
     def __init__(self) -> None:
         self.status = 0
-        self.headers: Headers = []
+        self.headers: list[tuple[bytes, bytes]] = []
         self.body = b""
         self.ended = 0
         self.fault: UpstreamFaultError | None = None
 
-    def on_head(self, status: int, headers: Headers) -> None:
+    def on_head(self, status: int, headers: Headers, length: int | None) -> None:
         assert self.status == 0, "two heads"
         self.status, self.headers = status, list(headers)
+        if length is not None:
+            self.headers.append((b"content-length", b"%d" % length))
 
     def on_body(self, data: bytes) -> None:
         assert self.status, "a body before its head"
