@@ -178,6 +178,17 @@ def test_nulls_do_not_travel_on(gateway: Gateway) -> None:
     assert send(gateway.server, "POST", "/beta/completions", fields).status == 200
     assert asked(gateway)["suffix"] == "y"
     assert not set(nulls) & set(asked(gateway))
+
+
+@pytest.mark.parametrize("value", [None, "a"])
+@pytest.mark.parametrize("name", ["cache", "experiment"])
+def test_what_is_reserved_for_the_platform_does_not_travel_on(
+    gateway: Gateway, name: str, value: str | None
+) -> None:
+    gateway.upstream.enqueue(Answer.chat("ok"))
+    fields = {"model": "open", "messages": [{"role": "user", "content": "x"}], name: value, "top_k": 4}
+    assert send(gateway.server, "POST", "/v1/chat/completions", fields).status == 200
+    assert set(asked(gateway)) == {"model", "messages", "top_k"}
     for name, value in (("language", "en"), ("conversation_id", begin(gateway.server))):
         refused = send(
             gateway.server, "POST", "/beta/completions",

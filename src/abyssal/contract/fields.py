@@ -49,6 +49,8 @@ _CHAT = {
     "language": "A BCP 47 tag such as `zh-CN`: the language of the answer.",
     "context_window": "Tokens that the model may see; older turns are cut whole.",
     "conversation_id": "The conversation to go on with: `messages` has only what is new.",
+    "cache": "Reserved: taken, without effect today, and never sent on.",
+    "experiment": "Reserved: taken, without effect today, and never sent on.",
     **_SAMPLING,
     **_WHOSE,
 }

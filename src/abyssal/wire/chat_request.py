@@ -100,6 +100,8 @@ class ChatRequest(msgspec.Struct):
     language: str | UnsetType | None = UNSET
     context_window: Annotated[int, Meta(ge=MIN_WINDOW)] | UnsetType | None = UNSET
     conversation_id: Annotated[str, Meta(max_length=200)] | UnsetType | None = UNSET
+    cache: bool | str | dict[str, msgspec.Raw] | UnsetType | None = UNSET
+    experiment: Annotated[str, Meta(max_length=200)] | UnsetType | None = UNSET
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Meta(ge=1, le=MAX_TOKENS)] | None = None

@@ -27,7 +27,13 @@ class InOrder:
         """Make the request whole. Raises ApiError, now or in the future."""
         request = exchange.request
         assert isinstance(request, ChatRequest)
-        if request.conversation_id is UNSET and request.context_window is UNSET and request.language is UNSET:
+        if (
+            request.conversation_id is UNSET
+            and request.context_window is UNSET
+            and request.language is UNSET
+            and request.cache is UNSET
+            and request.experiment is UNSET
+        ):
             return self._put_files_in(exchange)  # nearly every call: not even asked further
         return self._in_turn(exchange, request)
 

@@ -18,7 +18,7 @@ from msgspec import UNSET
 from abyssal.gateway.compose.window import Message, message_of, messages_of
 from abyssal.wire.chat_request import AssistantMessage, ChatRequest
 
-OWN = ("language", "context_window", "conversation_id")
+OWN = ("language", "context_window", "conversation_id", "cache", "experiment")
 
 _top_level = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _object = msgspec.json.Decoder(dict[str, Any])
@@ -26,7 +26,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Asked(NamedTuple):
-    """The platform's own parameters of a request; None for what it does not have."""
+    """The platform's own parameters of a request; None for what it does not have.
+
+    `cache` and `experiment` are reserved: they are taken out, and nothing follows from them.
+    """
 
     language: str | None
     window: int | None
@@ -36,7 +39,8 @@ class Asked(NamedTuple):
 def asked_of(request: ChatRequest) -> Asked | None:
     """What the request asks; None when none of the keys is there."""
     language, window, conversation = request.language, request.context_window, request.conversation_id
-    if language is UNSET and window is UNSET and conversation is UNSET:
+    reserved = request.cache is not UNSET or request.experiment is not UNSET
+    if language is UNSET and window is UNSET and conversation is UNSET and not reserved:
         return None
     tag = None if language is UNSET else language
     return Asked(tag, window or None, None if conversation is UNSET else conversation)

@@ -127,6 +127,8 @@ CHAT_REQUEST = Message(
     string(31, "language"),
     integer(32, "context_window"),
     string(33, "conversation_id"),
+    json(34, "cache"),
+    string(35, "experiment"),
 )
 
 TOP_LOGPROB = Message("TopLogprob", string(1, "token"), double(2, "logprob"), octets(3, "bytes", "utf8"))
