@@ -51,7 +51,12 @@ def control_routes() -> set[tuple[str, str]]:
         return b""
 
     plane: Any = SimpleNamespace(
-        issuer="https://platform.test", identity=IdentityConfig(), engine=None, vault=None, clock=None
+        issuer="https://platform.test",
+        identity=IdentityConfig(),
+        engine=None,
+        vault=None,
+        clock=None,
+        uses=None,
     )
     app = build_app(metrics=metrics, plane=plane, pages=contract_routes(models=[]))
     routes = [route for route in app.routes if isinstance(route, Route)]
