@@ -58,5 +58,7 @@ def test_a_database_that_takes_nothing(engine: Engine, caplog: pytest.LogCapture
     assert "the use of key_a could not be noted" in caplog.text
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA query_only=0")
-    uses.note(engine, "key_a", now_ns=101 * SECOND)
-    assert used(engine) == 101 * SECOND
+    uses.note(engine, "key_a", now_ns=159 * SECOND)
+    assert used(engine) is None
+    uses.note(engine, "key_a", now_ns=160 * SECOND)
+    assert used(engine) == 160 * SECOND

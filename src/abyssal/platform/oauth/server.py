@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from abyssal.platform.oauth.clients import Clients, why_ended
 from abyssal.platform.oauth.errors import (
@@ -161,10 +162,18 @@ class AuthorizationServer:
         )
 
     def key_set(self) -> list[dict[str, str]]:
-        """The keys that tokens can be verified with, those that sign soon among them (RFC 7517)."""
-        with self._engine.connect() as connection:
-            rows = read_token_keys(connection)
-        return [public_jwk(key_id, key) for key_id, key in self._keys.public(rows).items()]
+        """The keys that tokens can be verified with, those that sign soon among them (RFC 7517).
+
+        Where the database cannot be asked, those that it had last, so that who verifies tokens goes on.
+        """
+        try:
+            with self._engine.connect() as connection:
+                keys = self._keys.public(read_token_keys(connection))
+        except DBAPIError:
+            keys = self._keys.known
+            if not keys:
+                raise
+        return [public_jwk(key_id, key) for key_id, key in keys.items()]
 
     def _prove(self, connection: Connection, call: ClientCall, now_ns: int) -> ClientRow:
         now = self._clock.monotonic()

@@ -115,6 +115,11 @@ class KeyRing:
             self._private = {row.id: _import(opened)}  # the one before is not needed any more
         return self._private[row.id]
 
+    @property
+    def known(self) -> dict[str, ECKey]:
+        """What `public` gave last."""
+        return self._public
+
     def public(self, rows: Sequence[TokenKeyRow]) -> dict[str, ECKey]:
         """The published keys by id."""
         known = self._public

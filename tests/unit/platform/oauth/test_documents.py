@@ -5,6 +5,8 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
 from abyssal.platform.oauth.metadata import server_metadata
 from abyssal.stores.rights import SCOPES
@@ -57,3 +59,22 @@ def test_every_scope_can_be_asked_for(office: Office) -> None:
     office.change(credentials, CLIENT, scopes='["' + '","'.join(scopes) + '"]')
     for scope in scopes:
         assert office.token(scope=scope).json["scope"] == scope
+
+
+def test_the_key_set_without_the_database(office: Office) -> None:
+    """Who verifies tokens goes on; a server that never saw a key says that it cannot tell."""
+
+    def gone(*_: object) -> None:
+        raise OperationalError("SELECT", None, ConnectionError("the database is gone"))
+
+    path = "/.well-known/jwks.json"
+    office.token()
+    fresh, before = office.beside(), office.get(path)
+    for one in (office, fresh):
+        event.listen(one.engine, "before_cursor_execute", gone)
+    assert office.get(path).json == before.json
+    with pytest.raises(OperationalError):
+        fresh.get(path)
+    for one in (office, fresh):
+        event.remove(one.engine, "before_cursor_execute", gone)
+    fresh.engine.dispose()
