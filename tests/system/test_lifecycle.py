@@ -207,6 +207,12 @@ def check_refused(result: subprocess.CompletedProcess[str], tmp_path: Path, *sai
     assert not [line for line in commands().values() if str(tmp_path) in line and "abyssal" in line]
 
 
+def test_an_address_in_the_environment_that_is_none(tmp_path: Path) -> None:
+    result = start(tmp_path, environ={"ABYSSAL_REDIS_URL": "http://:hunter2@cache.test"})
+    check_refused(result, tmp_path, "ABYSSAL_REDIS_URL", "redis://host:6379/0")
+    assert "hunter2" not in result.stderr
+
+
 # One of each kind; the configuration's own tests have the others.
 BAD_CONFIGS = {
     "unknown key": ('[server]\nlistn = "127.0.0.1:0"', ["server.listn", 'did you mean "listen"?']),

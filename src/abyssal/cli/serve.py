@@ -20,6 +20,7 @@ from abyssal.config import (
     Secret,
     ServerConfig,
     check_front,
+    check_redis_url,
     data_directory,
     default_config,
     load_config,
@@ -74,7 +75,9 @@ def _configuration(file: Path | None, model: str | None, given: Mapping[str, obj
     check_front(server)
     stores = chosen.stores
     if stores.redis_url is None and os.environ.get("ABYSSAL_REDIS_URL"):
-        stores = msgspec.structs.replace(stores, redis_url=Secret(os.environ["ABYSSAL_REDIS_URL"].strip()))
+        address = Secret(os.environ["ABYSSAL_REDIS_URL"].strip())
+        check_redis_url(address, "ABYSSAL_REDIS_URL")
+        stores = msgspec.structs.replace(stores, redis_url=address)
     return msgspec.structs.replace(chosen, server=server, stores=stores)
 
 

@@ -23,7 +23,13 @@ from abyssal.config.types import (
     Target,
     Upstream,
 )
-from abyssal.config.values import check_front, data_directory, files_directory, parse_listen
+from abyssal.config.values import (
+    check_front,
+    check_redis_url,
+    data_directory,
+    files_directory,
+    parse_listen,
+)
 
 __all__ = [
     "BUNDLED_MODEL",
@@ -46,6 +52,7 @@ __all__ = [
     "Target",
     "Upstream",
     "check_front",
+    "check_redis_url",
     "data_directory",
     "default_config",
     "files_directory",

@@ -29,7 +29,15 @@ from abyssal.config.types import (
     Target,
     Upstream,
 )
-from abyssal.config.values import as_secret, check_base_url, check_ca_file, check_networks, parse_listen
+from abyssal.config.values import (
+    as_secret,
+    check_base_url,
+    check_ca_file,
+    check_issuer,
+    check_networks,
+    check_redis_url,
+    parse_listen,
+)
 from abyssal.wire.chat_request import ChatRequest
 from abyssal.wire.errors import ConfigurationError
 
@@ -86,6 +94,9 @@ def parse_config(text: str, environ: Mapping[str, str], *, state_only: bool = Fa
     _check_references(config)
     parse_listen(config.server.listen, "server.listen")
     check_networks(config.server.trusted_proxies, "server.trusted_proxies")
+    check_issuer(config.identity.issuer, "identity.issuer")
+    if config.stores.redis_url is not None:
+        check_redis_url(config.stores.redis_url, "stores.redis_url")
     return config
 
 

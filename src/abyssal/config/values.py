@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from abyssal.config.types import Config, Secret, ServerConfig
 from abyssal.wire.addresses import Networks, parse_address
@@ -24,6 +25,33 @@ def check_base_url(url: str, where: str) -> None:
         raise ConfigurationError(
             f"{where}: {url!r} is not an http:// or https:// address of ASCII host, port and path; "
             "write for example https://host:8000/v1"
+        )
+
+
+def check_issuer(issuer: str, where: str) -> None:
+    """RFC 8414 §2: an address without query and fragment; "" stands for the one that is listened on."""
+    match = _BASE_URL.fullmatch(issuer)
+    if issuer and (match is None or "?" in issuer or "#" in issuer):
+        raise ConfigurationError(
+            f"{where}: {issuer!r} is not an address that clients could know the platform by; write for "
+            "example https://api.example.com"
+        )
+
+
+def check_redis_url(url: Secret, where: str) -> None:
+    """It may hold a password, so what is wrong with it is not repeated."""
+    try:
+        parts = urlsplit(url.reveal())
+        number = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, number = urlsplit(""), False
+    is_server = (
+        parts.scheme in ("redis", "rediss") and parts.hostname and re.fullmatch("/?[0-9]*", parts.path)
+    )
+    if not number or not (is_server or (parts.scheme == "unix" and parts.path)):
+        raise ConfigurationError(
+            f"{where}: this is no address of Redis; write redis://host:6379/0, rediss://… for TLS, or "
+            "unix:///path/to/socket"
         )
 
 

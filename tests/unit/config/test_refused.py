@@ -38,6 +38,30 @@ CASES: list[tuple[str, str, str]] = [
     (UP + "repairs = true", "upstreams[0].repairs:", "object"),
     (UP + 'ignores = ["sed"]', "upstreams[0].ignores.sed:", 'did you mean "seed"'),
     (UP + 'ignores = "seed"', "upstreams[0].ignores:", "array"),
+    # addresses
+    *[
+        (f'[identity]\nissuer = "{issuer}"', "identity.issuer:", "https://api.example.com")
+        for issuer in (
+            "abyssal",
+            "ftp://api.test",
+            "https://",
+            "https://api.test/?a=b",
+            "https://api.test/#x",
+            "https://a b",
+        )
+    ],
+    *[
+        (f'[stores]\nredis_url = "{url}"', "stores.redis_url:", "redis://host:6379/0")
+        for url in (
+            "http://cache.test",
+            "cache.test:6379",
+            "redis://",
+            "redis://cache.test:99999",
+            "redis://cache.test/one",
+            "unix://",
+            "redis://[::1",
+        )
+    ],
     # wrong types
     ("server = 5", "server:", "object"),
     ("[[server]]", "server:", "object"),
