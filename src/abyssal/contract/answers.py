@@ -238,6 +238,6 @@ class UploadForm(msgspec.Struct):
     expires_after_anchor: Literal["created_at"] | msgspec.UnsetType = msgspec.field(
         name="expires_after[anchor]", default=msgspec.UNSET
     )
-    expires_after_seconds: int | msgspec.UnsetType = msgspec.field(
-        name="expires_after[seconds]", default=msgspec.UNSET
+    expires_after_seconds: Annotated[int, msgspec.Meta(ge=3600, le=2_592_000)] | msgspec.UnsetType = (
+        msgspec.field(name="expires_after[seconds]", default=msgspec.UNSET)
     )

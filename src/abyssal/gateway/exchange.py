@@ -179,7 +179,8 @@ class RequestHead:
 
     `proof` holds the fields of signed requests by lower-case name, `asks` those that begin with `x-abyssal-`
     (what is wanted of the platform; none of them travels on). `proven` is whom the credential in this
-    head belongs to, noted by the stage *authenticate* to save it the next look-up.
+    head belongs to, noted by the stage *authenticate* to save it the next look-up. `upstream_lines` are what
+    an upstream gets of `forwarded`, noted likewise.
     """
 
     __slots__ = (
@@ -201,6 +202,7 @@ class RequestHead:
         "proven_until",
         "query",
         "target",
+        "upstream_lines",
         "x_api_key",
     )
 
@@ -221,7 +223,8 @@ class RequestHead:
         self.asks: dict[bytes, bytes] | None = None
         self.proof: dict[bytes, bytes] | None = None
         self.forwarded_for: bytes | None = None
-        self.forwarded = b""  # header lines that may travel on to an upstream
+        self.forwarded = b""  # header lines that may travel on
+        self.upstream_lines: bytes | None = None
         self.proven: Credential | None = None
         self.proven_until = 0.0  # monotonic seconds
 
@@ -234,7 +237,7 @@ class RequestHead:
     def with_forwarded(self, lines: bytes) -> RequestHead:
         """The same head with other `lines` that travel on."""
         other = self._alike()
-        other.forwarded = lines
+        other.forwarded, other.upstream_lines = lines, None
         return other
 
     def _alike(self) -> RequestHead:
@@ -246,6 +249,7 @@ class RequestHead:
         other.accept_encoding, other.last_event_id = self.accept_encoding, self.last_event_id
         other.forms, other.asks = self.forms, self.asks
         other.forwarded_for, other.forwarded = self.forwarded_for, self.forwarded
+        other.upstream_lines = self.upstream_lines
         return other
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from abyssal.contract.operation import JSON, Answer, Body, Operation, Parameter
 from abyssal.contract.operations.management import PAGE, REPEATABLE
 from abyssal.platform.conversations.drafts import ConversationDraft
@@ -45,7 +47,12 @@ CONVERSATIONS: tuple[Operation, ...] = (
         parameters=(
             *PAGE,
             Parameter("user_id", "query", "Only those of this person."),
-            Parameter("format", "query", "`jsonl`: all of them, each before its turns, a line for each."),
+            Parameter(
+                "format",
+                "query",
+                "All of them, each before its turns, a line for each.",
+                Literal["jsonl"],
+            ),
         ),
         answers=(
             Answer(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from abyssal.contract.answers import UploadForm
 from abyssal.contract.operation import JSON, Answer, Body, Operation, Parameter
@@ -14,9 +17,9 @@ _ID = Parameter("id", "path", "The file's id.", required=True)
 _RANGE = Parameter("Range", "header", "Only this part, such as `bytes=0-1023`.")
 _QUERY = (
     Parameter("purpose", "query", "Only files of this purpose."),
-    Parameter("limit", "query", "How many, 1 to 10000; 1000 unless said.", int),
+    Parameter("limit", "query", "How many; 1000 unless said.", Annotated[int, Meta(ge=1, le=10_000)]),
     Parameter("after", "query", "The `last_id` of the page before."),
-    Parameter("order", "query", "`desc`, newest first, unless `asc`."),
+    Parameter("order", "query", "`desc`, newest first, unless `asc`.", Literal["asc", "desc"]),
 )
 _UPLOAD = '-H "Authorization: Bearer $KEY" -F purpose=user_data -F "file=Hello.;filename=hello.txt"'
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from abyssal.contract.answers import Vectors
 from abyssal.contract.operation import EVENTS, JSON, PROTOBUF, Answer, Body, Operation, Parameter
@@ -30,9 +31,13 @@ CONVERSATION = Parameter(
     "x-abyssal-conversation",
     "header",
     "`no-wait`: 409 when another call is at work in the conversation; absent: wait for it.",
+    Literal["wait", "no-wait"],
 )
 STRICT = Parameter(
-    "x-abyssal-strict", "header", "`1`: a parameter that the upstream would ignore is refused by name."
+    "x-abyssal-strict",
+    "header",
+    "`1`: a parameter that the upstream would ignore is refused by name.",
+    Literal["0", "1"],
 )
 
 

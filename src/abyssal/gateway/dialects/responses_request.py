@@ -205,6 +205,7 @@ _FIELD = re.compile(r"field `([^`]+)`")
 def _refuse(text: str) -> NoReturn:
     found = _PATH.match(text)
     problem, path = (found["problem"], found["path"] or "") if found else (text, "")
+    path = path.replace("[...]", "")  # a value under a key of the client's own: its object is the field
     if "missing required field" in problem:
         name = _FIELD.findall(problem)[0]
         raise missing(f"{path}.{name}" if path else name)

@@ -31,6 +31,7 @@ class _Asked(msgspec.Struct):
 
 
 _asked = msgspec.json.Decoder(_Asked)
+_NOT_TOLD = (b"content-type:", b"origin:", b"referer:", b"sec-")
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -127,7 +128,9 @@ class Upstream:
     def chat_request(self, exchange: Exchange) -> bytes:
         """The whole HTTP request for `exchange`."""
         body = self.chat_body(exchange)
-        lines = exchange.head.forwarded
+        lines = exchange.head.upstream_lines
+        if lines is None:
+            lines = exchange.head.upstream_lines = upstream_lines(exchange.head.forwarded)
         request_id = exchange.id.encode()
         return b"%bx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n%b" % (
             self._heads.get(exchange.route, self._chat_head),
@@ -167,6 +170,13 @@ class Upstream:
     def repair_error(self, status: int, body: bytes) -> tuple[int, bytes]:
         """An answer that is an error, as (status, body), repaired."""
         return status, body
+
+
+def upstream_lines(forwarded: bytes) -> bytes:
+    """What of the client's header lines an upstream gets: the body is JSON whatever the client called it, and
+    which page of a browser asks is none of its business."""
+    lines = [line + b"\r\n" for line in forwarded.split(b"\r\n") if line and not line.startswith(_NOT_TOLD)]
+    return b"content-type: application/json\r\n" + b"".join(lines)
 
 
 def address_of(base_url: str, *, ca_file: str = "") -> tuple[Address, str]:

@@ -108,6 +108,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("text.format.schema", "missing_field", {"text": {"format": JSON_SCHEMA | {"schema": None}}}),
     ("text.format.schema", "invalid_value", {"text": {"format": JSON_SCHEMA | {"schema": []}}}),
     ("metadata", "invalid_value", {"metadata": []}),
+    ("metadata", "invalid_value", {"metadata": {"a": 1}}),
     ("user", "invalid_value", {"user": "u" * 513}),
     ("safety_identifier", "invalid_value", {"safety_identifier": 7}),
     ("top_logprobs", "invalid_value", {"top_logprobs": 21}),

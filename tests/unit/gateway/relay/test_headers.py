@@ -30,6 +30,15 @@ DROPPED = {
 }
 
 
+# What a browser says of the page that asks: some servers turn away whoever names a page.
+OF_A_PAGE = {
+    "origin": "https://page.test",
+    "referer": "https://page.test/chat",
+    "sec-fetch-mode": "cors",
+    "sec-ch-ua": '"A";v="1"',
+}
+
+
 def lines(fields: dict[str, str]) -> bytes:
     return b"".join(b"%b: %b\r\n" % (name.title().encode(), value.encode()) for name, value in fields.items())
 
@@ -45,6 +54,22 @@ def test_headers_on_the_way_up(stage: Stage) -> None:
     assert request.header("authorization") == "Bearer upstream-secret"
     stage.server.last.answer()
     assert request.header("x-request-id") == client.answer().header("x-request-id") != "chosen-by-the-client"
+
+
+@pytest.mark.parametrize(
+    "label", ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=gbk"]
+)
+def test_what_an_upstream_gets_is_labelled_as_json_and_of_no_page(stage: Stage, label: str) -> None:
+    """`curl -d` says that its body is a form."""
+    headers = lines(OF_A_PAGE | ({"content-type": label} if label else {}) | {"x-custom": "a"})
+    client = stage.client()
+    for _ in range(2):  # the second head is recognised
+        client.send(chat(headers=headers))
+        request = stage.server.last.requests[-1]
+        assert request.header("content-type") == "application/json"
+        assert not any(request.header(name) for name in OF_A_PAGE)
+        assert request.header("x-custom") == "a"
+        stage.server.last.answer()
 
 
 def test_the_client_s_key_never_reaches_the_upstream(stage: Stage) -> None:

@@ -37,6 +37,7 @@ def for_calls(head: RequestHead, proven: Credential | None) -> RequestHead:
         made.authorization = None
     lines = [line for line in head.forwarded.split(b"\r\n") if line and not line.startswith(_OF_THE_UPGRADE)]
     made.forwarded = b"content-type: application/json\r\n" + b"".join(line + b"\r\n" for line in lines)
+    made.upstream_lines = None
     made.content_encoding = None
     if head.proof is not None:
         made.proof = made.x_api_key = None
