@@ -25,6 +25,7 @@ from abyssal.wire.head_template import HeadMemory
 MAX_HEAD_BYTES = 128 * 1024
 
 _MOST_SIZE_DIGITS = 8
+_HEXADECIMAL = b"0123456789abcdefABCDEF"
 _LLAMA, _IN_CHUNKS = (b"server", b"llama.cpp"), (b"transfer-encoding", b"chunked")
 
 
@@ -214,12 +215,9 @@ class UpstreamConnection(asyncio.Protocol):
         if end <= 0 or not data.endswith(b"\r\n"):
             return False
         digits = data[:end]
-        if not digits.isalnum() or b"x" in digits or b"X" in digits:
+        if digits.strip(_HEXADECIMAL):
             return False
-        try:
-            size = int(digits, 16)
-        except ValueError:
-            return False
+        size = int(digits, 16)
         if size == 0 or len(data) != end + 4 + size:
             return False
         receiver.on_body(data[end + 2 : -2])

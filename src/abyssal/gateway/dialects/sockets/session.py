@@ -204,8 +204,9 @@ class Session:
         self._next_turn()
 
     def _enqueue(self, request: SocketRequest | _Resume) -> None:
-        if not self.busy and self._unproven is None and self._socket.writable and not self._over:
-            self._start(request)  # nearly always: nothing waits
+        at_rest = self._exchange is None and not self._waiting and self._unproven is None
+        if at_rest and self._socket.writable and not self._over:  # nearly always
+            self._start(request)
             return
         full = self._waiting and self._waiting_bytes + request.size > MOST_WAITING_BYTES
         if full or len(self._waiting) >= MOST_WAITING:
