@@ -129,6 +129,7 @@ class Repairs(_Table, frozen=True, kw_only=True):
     tools_as_functions: bool | None = None
     flat_content: bool | None = None
     leaked_tool_calls: bool | None = None
+    reasoning_field: bool | None = None
     empty_json: bool | None = None
     json_schema: bool | None = None
     strict_tools: bool | None = None

@@ -7,6 +7,8 @@ Source: the official service sends usage on the chunk that has a `finish_reason`
 2. A usage chunk that follows is folded into the held chunk and swallowed.
 3. Anything else that follows lets the held chunk go as it was; if that is the end of the stream, with what
    `missing` says of it, where it says anything.
+4. With `renames`, reasoning under its newer name gets the official one (`reasoning_field`). Reasoning comes
+   first: when the first `_LOOKED_AT` pieces have none, no later one is looked at.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from itertools import pairwise
 
 import msgspec
 
+from abyssal.wire.reasoning_field import with_official_reasoning
+
+_LOOKED_AT = 8
 _BLANK_LINE = re.compile(rb"\n\r?\n")  # a blank line and the end of the line before it
 _FINISHING = (b'"finish_reason":"', b'"finish_reason": "')
 
@@ -27,20 +32,31 @@ _encode = msgspec.json.Encoder().encode
 class UsageFolder:
     """The state of one stream. `feed` takes whole events (bytes that end an event) and gives whole events."""
 
-    __slots__ = ("_held", "_missing")
+    __slots__ = ("_held", "_looks", "_missing")
 
-    def __init__(self, missing: Callable[[int], msgspec.Raw] | None = None) -> None:
+    def __init__(self, missing: Callable[[int], msgspec.Raw] | None = None, *, renames: bool = False) -> None:
         self._missing = missing
+        self._looks = _LOOKED_AT if renames else 0  # pieces that are still to be looked at; below 0: all
         self._held: dict[str, msgspec.Raw] | None = None
 
     def feed(self, events: bytes) -> bytes:
         """What of `events` may be sent now."""
+        if self._looks:
+            events = self._renamed(events)
         if self._held is None and not _finishes(events):
             return events
         out: list[bytes] = []
         for event in split_events(events):
             self._take(event, out)
         return b"".join(out)
+
+    def _renamed(self, events: bytes) -> bytes:
+        renamed = with_official_reasoning(events)
+        if renamed is not events:
+            self._looks = -1
+        elif self._looks > 0:
+            self._looks -= 1
+        return renamed
 
     def end(self) -> bytes:
         """What is still held when the stream is over."""

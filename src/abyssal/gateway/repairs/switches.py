@@ -15,6 +15,7 @@ Repair = Literal[
     "tools_as_functions",
     "flat_content",
     "leaked_tool_calls",
+    "reasoning_field",
     "empty_json",
     "json_schema",
     "strict_tools",

@@ -1,7 +1,7 @@
 """Upstream kind `openai`: any compatible server (vLLM, SGLang, Ollama, ...), made to look official.
 
 A stream is asked for its usage, and the usage is folded into the finishing chunk as the official service
-sends it.
+sends it. What a model thought has the official name, `reasoning_content`, also where vLLM says `reasoning`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import msgspec
 
 from abyssal.config import OpenAIUpstream
+from abyssal.gateway.exchange import Exchange
 from abyssal.gateway.upstreams.upstream import Profile, Upstream, address_of
+from abyssal.wire.reasoning_field import with_official_reasoning
 
 
 class OpenAICompatible(Upstream):
@@ -22,6 +24,7 @@ class OpenAICompatible(Upstream):
             {
                 "legacy_functions",
                 "leaked_tool_calls",
+                "reasoning_field",
                 "empty_json",
                 "strict_tools",
                 "usage",
@@ -30,6 +33,15 @@ class OpenAICompatible(Upstream):
             }
         ),
     )
+
+    def repair_answer(self, exchange: Exchange, body: bytes) -> bytes:
+        """A whole answer, reasoning in it under its official name."""
+        if "reasoning_field" in self.profile.repairs:
+            renamed = with_official_reasoning(body)
+            if renamed is not body:
+                exchange.repairs += ("reasoning_field",)
+                return renamed
+        return body
 
 
 def build(config: OpenAIUpstream) -> Upstream:

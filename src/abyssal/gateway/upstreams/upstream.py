@@ -161,7 +161,10 @@ class Upstream:
         profile = self.profile
         if not profile.usage_chunk:
             return None
-        return UsageFolder(partial(stream_usage, exchange) if "usage" in profile.repairs else None)
+        return UsageFolder(
+            partial(stream_usage, exchange) if "usage" in profile.repairs else None,
+            renames="reasoning_field" in profile.repairs,
+        )
 
     def repair_answer(self, exchange: Exchange, body: bytes) -> bytes:
         """A whole answer, made official."""
