@@ -91,7 +91,7 @@ def _pending(source: Engine, path: Path) -> tuple[str, ...]:
 def _check_place(source: Engine, path: Path, overwrite: bool) -> None:
     if source.dialect.name == "sqlite" and Path(shown(source.url)).resolve() == path.resolve():
         raise ConfigurationError(f"{path}: is the database itself; name another file")
-    if path.is_dir() or not path.absolute().parent.is_dir():
+    if (path.exists() and not path.is_file()) or not path.absolute().parent.is_dir():
         raise ConfigurationError(f"{path}: is no place for a file; name one in a directory that is there")
     if path.exists() and not overwrite:
         raise ConfigurationError(f"{path}: is there already; name another file, or overwrite it with --force")

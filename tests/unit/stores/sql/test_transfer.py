@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
@@ -269,6 +270,14 @@ def test_a_backup_is_never_the_database_itself(database: Open, tmp_path: Path) -
 def test_a_place_where_no_file_can_be_is_named(database: Open, tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigurationError, match="is no place for a file"):
         write_backup(database("a"), tmp_path / name)
+
+
+def test_a_device_is_not_replaced_by_a_file(database: Open, tmp_path: Path) -> None:
+    path = tmp_path / "pipe"  # as good as /dev/full
+    os.mkfifo(path)
+    with pytest.raises(ConfigurationError, match="is no place for a file"):
+        write_backup(database("a"), path, overwrite=True)
+    assert path.is_fifo()
 
 
 def test_a_backup_that_fails_leaves_nothing_behind(database: Open, tmp_path: Path) -> None:
