@@ -41,8 +41,8 @@ def _route(plane: ControlPlane, path: str, of_method: dict[str, Endpoint]) -> Ro
             raise AuthenticationError("Management needs credentials; send a key with the scope admin.")
         body = await read_bytes(request)
         done = await plane.run(lambda: _perform(plane, endpoint, request, body))
-        if endpoint.changes and not await plane.in_force() and endpoint.method != "POST":
-            raise not_in_force()  # what was created has an answer that is shown once
+        if endpoint.changes and not await plane.in_force() and not endpoint.repeatable:
+            raise not_in_force()  # what was made has an answer that is shown once
         headers = {"cache-control": "no-store"}  # some answers are shown once
         return Response(done.body, done.status, headers, media_type="application/json")
 

@@ -16,10 +16,11 @@ def test_a_stranger_never_reaches_the_database(world: World, endpoint: object) -
     assert world.asked == 0
 
 
-def test_a_stored_change_that_is_not_in_force_says_so(world: World) -> None:
+@pytest.mark.parametrize(("method", "suffix"), [("DELETE", ""), ("POST", "/revoke")])
+def test_a_stored_change_that_is_not_in_force_says_so(world: World, method: str, suffix: str) -> None:
     key = world.ask("owner", "POST", "/keys", {"name": "x"}).json
     world.slow = True
-    answer = world.ask("owner", "DELETE", f"/keys/{key['id']}")
+    answer = world.ask("owner", method, f"/keys/{key['id']}{suffix}")
     assert (answer.status, answer.json["error"]["code"]) == (503, "not_in_force")
     world.slow = False
     assert world.ask("owner", "GET", f"/keys/{key['id']}").json["revoked_at"] is not None
@@ -29,4 +30,7 @@ def test_what_is_shown_once_is_shown_even_then(world: World) -> None:
     world.slow = True
     answer = world.ask("owner", "POST", "/keys", {"name": "x"})
     assert answer.status == 201
+    assert answer.json["secret"].startswith("sk-")
+    answer = world.ask("owner", "POST", f"/keys/{answer.json['id']}/rotate", {"overlap": 0})
+    assert answer.status == 200
     assert answer.json["secret"].startswith("sk-")
