@@ -30,8 +30,8 @@ Handle = Callable[[Transaction, Asked], msgspec.Struct]
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """One route. `query`: the parameters that it takes. `repeatable`: it makes something, whose answer is shown
-    once, and takes an idempotency key.
+    """One route. `query`: the parameters that it takes. `repeatable`: it makes something, has an answer that
+    is shown once, and takes an idempotency key.
 
     `body` is the type of its body, None where it takes none. ValueError for a permission that there is not.
     """
