@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import redis
 
-from abyssal.gateway.auth.nonce_memory import MemoryNonces
 from abyssal.gateway.auth import nonce_redis
+from abyssal.gateway.auth.nonce_memory import MemoryNonces
 from abyssal.gateway.auth.nonce_redis import MOST_WAITING, PREFIX, RedisNonces
 from abyssal.gateway.auth.nonces import Nonces, Verdict
 from abyssal.testing import ManualClock
@@ -340,16 +340,29 @@ def test_an_answer_that_was_lost_is_asked_for_again(redis_url: str) -> None:
     lost = 0
 
     async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal lost
-        to_redis, from_redis = (await asyncio.open_connection(host, int(port)))[::-1]
-        with closing(to_redis), closing(writer):
+        from_redis, to_redis = await asyncio.open_connection(host, int(port))
+        asked = b""
+
+        async def ask() -> None:
+            nonlocal asked
             while question := await reader.read(65536):
+                asked += question
                 to_redis.write(question)
-                answer = await from_redis.read(65536)
-                if b"PX" in question and lost < 1:
+
+        async def answer() -> None:
+            nonlocal lost
+            while said := await from_redis.read(65536):
+                if b"PX" in asked and not lost:
                     lost += 1
                     return
-                writer.write(answer)
+                writer.write(said)
+
+        with closing(to_redis), closing(writer):
+            loop = asyncio.get_running_loop()
+            tasks = [loop.create_task(each()) for each in (ask, answer)]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
 
     async def work() -> None:
         server = await asyncio.start_server(between, "127.0.0.1", 0)
