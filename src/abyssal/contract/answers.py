@@ -131,6 +131,7 @@ class Response(msgspec.Struct):
     object: Literal["response"]
     created_at: int
     model: str
+    completed_at: int | None
     status: Literal["completed", "incomplete", "failed", "in_progress"]
     error: ResponseError | None
     incomplete_details: IncompleteDetails | None

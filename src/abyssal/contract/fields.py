@@ -136,6 +136,8 @@ FIELDS: dict[Any, dict[str, str]] = {
         "top_logprobs": "How many rivals of each token to name.",
         "truncation": "Taken and not acted on.",
         "include": "`message.output_text.logprobs` asks for log probabilities.",
+        "max_tool_calls": "Said back in the answer: no tool runs here.",
+        "prompt_cache_key": "Said back in the answer.",
         "previous_response_id": "Not served: send the whole conversation as `input`.",
         "conversation": "Not served: send the whole conversation as `input`.",
         "prompt": "Not served: send `instructions` and `input`.",

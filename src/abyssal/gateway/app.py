@@ -139,7 +139,8 @@ class Gateway:
         )
         local = LocalRoutes(readiness=self.readiness, listing=table.listing)
         self._local = local
-        streaming = streaming_routes([model.name for model in config.models])
+        names = [model.name for model in config.models]
+        streaming = streaming_routes(names, lambda: clock.unix_ns() // 10**9)
         self._posts = call_routes(self.pipeline, streaming)
         self.streams = ResumableStreams(
             worker=setup.place,

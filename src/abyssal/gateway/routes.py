@@ -33,10 +33,10 @@ def sockets(
     }
 
 
-def streaming_routes(models: Iterable[str]) -> dict[bytes, Dialect | None]:
+def streaming_routes(models: Iterable[str], now: Callable[[], int]) -> dict[bytes, Dialect | None]:
     """The `POST` routes that can stream, and their formats, None for the official one.
 
-    `models` are the names of the model table, which no format renames.
+    `models` are the names of the model table, which no format renames; `now` gives Unix seconds.
     """
     return {
         b"/v1/chat/completions": None,
@@ -47,8 +47,8 @@ def streaming_routes(models: Iterable[str]) -> dict[bytes, Dialect | None]:
         b"/v1/text/generate": Completions(GENERATE),
         b"/v1/text/completion": Completions(COMPLETION),
         b"/anthropic/v1/messages": AnthropicMessages(frozenset(models)),
-        b"/responses": Responses(),
-        b"/v1/responses": Responses(),
+        b"/responses": Responses(now),
+        b"/v1/responses": Responses(now),
     }
 
 

@@ -10,6 +10,7 @@ Source: OpenAI API, "Create a model response"; the official service, `POST /resp
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -44,14 +45,17 @@ _PARAMS = {
 
 
 class Responses:
-    """The format of `POST /responses`."""
+    """The format of `POST /responses`. `now` gives Unix seconds: when an answer was complete."""
 
     id_field = b""
+
+    def __init__(self, now: Callable[[], int] | None = None) -> None:
+        self._now = now
 
     def read(self, body: bytes) -> Reading:
         """Read a request. Raises BadRequestError whose `param` is a path as the client wrote it."""
         request = parse_responses_request(body)
-        return Reading(_encode(chat_fields(request)), ResponseWriter(request, body))
+        return Reading(_encode(chat_fields(request)), ResponseWriter(request, body, self._now))
 
     def refusal(self, status: int, error: ErrorObject) -> bytes:
         """The error object, as everywhere; its `param` by this format's name."""

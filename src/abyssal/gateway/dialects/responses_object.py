@@ -4,14 +4,16 @@
    id leaves it to a digest of the request.
 2. An answer cut short is `incomplete` and says why; one that the upstream gave up is `failed`. Of its items
    only the last is incomplete.
-3. Fields of the request are said back, encoded once. Times are Unix seconds; 0 where the upstream tells none.
+3. Fields of the request are said back, encoded once; what was not asked is said as this format has it by
+   default. Times are Unix seconds; 0 where the upstream tells none.
 
-Source: OpenAI API, "The response object".
+Source: OpenAI API, "The response object"; the Open Responses specification for which fields must be there.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -98,9 +100,11 @@ def outcome_of(finish_reason: str | None) -> Outcome:
 class ResponseObject:
     """Writes the response of one request, as often as asked for."""
 
-    def __init__(self, request: ResponsesRequest, body: bytes) -> None:
+    def __init__(self, request: ResponsesRequest, body: bytes, now: Callable[[], int] | None = None) -> None:
         self._request = request
         self._body = body
+        self._now = now  # Unix seconds; without it an answer is complete when it was begun
+        self._created = 0
         self._said_back: bytes | None = None
         self._opening = b""
         self.key = ""
@@ -110,6 +114,7 @@ class ResponseObject:
         """Take the identity of the upstream's answer; `created` in Unix seconds."""
         key = _NOT_IN_IDS.sub("", upstream_id.removeprefix("chatcmpl-"))[:_LONGEST_ID]
         self.key = key or blake2b(self._body, digest_size=16).hexdigest()
+        self._created = created
         self._opening = b'{"id":"resp_%b","object":"response","created_at":%d,"model":%b' % (
             self.key.encode(), created, _encode(model or self._request.model),
         )  # fmt: skip
@@ -119,14 +124,21 @@ class ResponseObject:
         if self._said_back is None:
             self._said_back = _said_back(self._request)
         error, reason = outcome.error, outcome.incomplete
-        return b'%b,"status":"%b","error":%b,"incomplete_details":%b,"output":[%b],"usage":%b,%b' % (
-            self._opening,
-            outcome.status.encode(),
-            b"null" if error is None else _encode(error_fields(error)),
-            b"null" if reason is None else b'{"reason":"%b"}' % reason.encode(),
-            b",".join(output),
-            b"null" if usage is None else _encode(usage_fields(usage)),
-            self._said_back,
+        completed = b"null"
+        if outcome.status == "completed":
+            completed = b"%d" % (self._created if self._now is None else self._now())
+        return (
+            b'%b,"status":"%b","completed_at":%b,"error":%b,"incomplete_details":%b,"output":[%b],"usage":%b,%b'
+            % (
+                self._opening,
+                outcome.status.encode(),
+                completed,
+                b"null" if error is None else _encode(error_fields(error)),
+                b"null" if reason is None else b'{"reason":"%b"}' % reason.encode(),
+                b",".join(output),
+                b"null" if usage is None else _encode(usage_fields(usage)),
+                self._said_back,
+            )
         )
 
     def whole(self, completion: ChatCompletion) -> bytes:
@@ -214,20 +226,26 @@ def _said_back(request: ResponsesRequest) -> bytes:
     parallel = request.parallel_tool_calls
     said = _encode(
         {
+            "background": False,
+            "frequency_penalty": request.frequency_penalty or 0,
             "instructions": request.instructions,
             "max_output_tokens": request.max_output_tokens,
+            "max_tool_calls": request.max_tool_calls,
             "metadata": request.metadata or {},
             "parallel_tool_calls": True if parallel is None else parallel,
+            "presence_penalty": request.presence_penalty or 0,
             "previous_response_id": None,
+            "prompt_cache_key": request.prompt_cache_key,
             "reasoning": {"effort": request.reasoning and request.reasoning.effort, "summary": None},
             "safety_identifier": request.safety_identifier,
+            "service_tier": "default",
             "store": False,
-            "temperature": request.temperature,
+            "temperature": 1 if request.temperature is None else request.temperature,
             "text": {"format": (request.text and request.text.format) or _TEXT_FORMAT},
             "tool_choice": request.tool_choice or "auto",
             "tools": request.tools or [],
             "top_logprobs": request.top_logprobs or 0,
-            "top_p": request.top_p,
+            "top_p": 1 if request.top_p is None else request.top_p,
             "truncation": "disabled",
             "user": request.user,
         }

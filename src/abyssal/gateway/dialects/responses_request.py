@@ -111,6 +111,8 @@ class ResponsesRequest(msgspec.Struct):
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     truncation: Literal["auto", "disabled"] | None = None
     include: list[str] | None = None
+    max_tool_calls: int | None = None
+    prompt_cache_key: str | None = None
     # Of the chat format, for clients that send them beside: they mean the same here.
     thinking: Any = None
     stop: Any = None

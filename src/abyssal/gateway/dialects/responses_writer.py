@@ -13,6 +13,7 @@ Source: OpenAI API, "Streaming events"; the official service names reasoning `re
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -36,10 +37,10 @@ _NOTHING = ErrorObject("The upstream answered nothing; send the request again.",
 
 
 class ResponseWriter:
-    """See the module. It belongs to one request, whose bytes are `body`."""
+    """See the module. It belongs to one request, whose bytes are `body`; `now` gives Unix seconds."""
 
-    def __init__(self, request: ResponsesRequest, body: bytes) -> None:
-        self._object = ResponseObject(request, body)
+    def __init__(self, request: ResponsesRequest, body: bytes, now: Callable[[], int] | None = None) -> None:
+        self._object = ResponseObject(request, body, now)
         self._begun = False
         self._number = 0  # of the next event
         self._items: list[OpenText | OpenCall] = []

@@ -42,7 +42,7 @@ def completion(finish: str | None = "stop", *, top: dict[str, Any] | None = None
 
 def response_for(answer: Any, **fields: Any) -> dict[str, Any]:
     body = json.dumps({"model": "m", "input": "hi"} | fields).encode()
-    return json.loads(Responses().read(body).writer.answer(answer))
+    return json.loads(Responses(lambda: 1_700_000_009).read(body).writer.answer(answer))
 
 
 def call(call_id: str, name: str = "add", arguments: str = "{}") -> dict[str, Any]:
@@ -56,6 +56,7 @@ def test_the_whole_object() -> None:
         "created_at": 1_700_000_000,
         "model": "deepseek-flash",
         "status": "completed",
+        "completed_at": 1_700_000_009,
         "error": None,
         "incomplete_details": None,
         "output": [
@@ -81,20 +82,26 @@ def test_the_whole_object() -> None:
             "output_tokens_details": {"reasoning_tokens": 2},
             "total_tokens": 16,
         },
+        "background": False,
+        "frequency_penalty": 0,
         "instructions": None,
         "max_output_tokens": None,
+        "max_tool_calls": None,
         "metadata": {},
         "parallel_tool_calls": True,
+        "presence_penalty": 0,
         "previous_response_id": None,
+        "prompt_cache_key": None,
         "reasoning": {"effort": None, "summary": None},
         "safety_identifier": None,
+        "service_tier": "default",
         "store": False,
-        "temperature": None,
+        "temperature": 1,
         "text": {"format": {"type": "text"}},
         "tool_choice": "auto",
         "tools": [],
         "top_logprobs": 0,
-        "top_p": None,
+        "top_p": 1,
         "truncation": "disabled",
         "user": None,
     }
@@ -104,8 +111,12 @@ def test_what_was_asked_is_said_back() -> None:
     schema = {"type": "json_schema", "name": "n", "schema": {"type": "object"}, "strict": True}
     choice = {"type": "function", "name": "add"}
     asked: dict[str, Any] = {
+        "frequency_penalty": 0.5,
         "instructions": "Be brief.",
         "max_output_tokens": 9,
+        "max_tool_calls": 3,
+        "presence_penalty": -0.5,
+        "prompt_cache_key": "k",
         "metadata": {"k": "v"},
         "parallel_tool_calls": False,
         "reasoning": {"effort": "low", "summary": None},
