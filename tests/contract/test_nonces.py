@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import redis
+from tests.services.redis import RedisServer
 
 from abyssal.gateway.auth import nonce_redis
 from abyssal.gateway.auth.nonce_memory import MemoryNonces
@@ -319,7 +320,9 @@ def test_a_redis_that_does_not_answer(address: str, caplog: pytest.LogCaptureFix
     assert "hidden" not in caplog.text
 
 
-def test_a_connection_that_ended_costs_no_request(redis_url: str) -> None:
+def test_a_connection_that_ended_costs_no_request(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nonce_redis, "TIMEOUT", 30.0)  # a busy machine is not what is tried here
+
     async def work() -> None:
         async with redis_nonces(redis_url) as store:
             asked = Asked(store)
@@ -333,9 +336,10 @@ def test_a_connection_that_ended_costs_no_request(redis_url: str) -> None:
     asyncio.run(work())
 
 
-def test_an_answer_that_was_lost_is_asked_for_again(redis_url: str) -> None:
+def test_an_answer_that_was_lost_is_asked_for_again(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the store and Redis something passes the questions on, and now and then hangs up instead of
     answering: the nonce is taken then, and it was this claim that took it."""
+    monkeypatch.setattr(nonce_redis, "TIMEOUT", 30.0)  # a busy machine is not what is tried here
     host, _, port = redis_url.removeprefix("redis://").removesuffix("/0").partition(":")
     lost = 0
 
@@ -380,6 +384,52 @@ def test_an_answer_that_was_lost_is_asked_for_again(redis_url: str) -> None:
         server.close()
 
     asyncio.run(work())
+
+
+def test_a_redis_that_became_a_replica(
+    redis_server: RedisServer, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its address leads to another server by then, as after a failover; the connection led to the old one."""
+    monkeypatch.setattr(nonce_redis, "TIMEOUT", 30.0)  # a busy machine is not what is tried here
+    other = RedisServer(tmp_path)
+    other.start()
+
+    async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_redis, to_redis = await asyncio.open_connection("127.0.0.1", port_of(targets[-1]))
+
+        async def pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            with closing(sink):
+                while data := await source.read(65536):
+                    sink.write(data)
+
+        await asyncio.gather(pass_on(reader, to_redis), pass_on(from_redis, writer))
+
+    targets = [redis_url]
+
+    async def work() -> None:
+        server = await asyncio.start_server(between, "127.0.0.1", 0)
+        address = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        async with redis_nonces(address) as store:
+            asked = Asked(store)
+            assert await asked.claim("a") is FRESH
+            with redis.Redis.from_url(redis_url) as client:
+                client.replicaof("127.0.0.1", port_of(other.url))
+            targets.append(other.url)
+            assert await asked.claim("b") is FRESH
+            assert await asked.claim("b") is SEEN
+        server.close()
+
+    try:
+        asyncio.run(work())
+    finally:
+        with redis.Redis.from_url(redis_url) as client:
+            client.replicaof("NO", "ONE")
+        other.stop()
+
+
+def port_of(url: str) -> int:
+    """The port in the address of a Redis."""
+    return int(url.rpartition(":")[2].partition("/")[0])
 
 
 def test_a_redis_without_room_and_one_that_evicts(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,7 +8,8 @@
    what it has taken is stale.
 4. A connection that ends under a question (Redis was restarted, or something closed it because it was idle)
    costs nobody a request: the question is asked once more. Each claim sets a value of its own, so that one
-   that was taken already is known for the claim's own and no replay.
+   that was taken already is known for the claim's own and no replay. So it is with a server that became a
+   replica: its address may lead to another by now.
 5. Redis must not evict keys (`maxmemory-policy noeviction`); when it may, the log says so once.
 """
 
@@ -128,13 +129,16 @@ class RedisNonces:
     async def _ask(self, claims: list[_Claim]) -> bool:
         """Ask about `claims`, and say what came out. False: nothing can be said."""
         from redis.exceptions import ConnectionError as ConnectionLostError
-        from redis.exceptions import RedisError
+        from redis.exceptions import ReadOnlyError, RedisError
 
         try:
             async with asyncio.timeout(TIMEOUT):
                 try:
                     answers = await self._answers(claims, again=False)
+                    is_lost = any(isinstance(answer, ReadOnlyError) for answer in answers)
                 except ConnectionLostError:
+                    answers, is_lost = [], True
+                if is_lost:
                     await self._redis.connection_pool.disconnect()
                     answers = await self._answers(claims, again=True)
         except (RedisError, OSError, TimeoutError) as error:
