@@ -236,6 +236,8 @@ class RelayCall:
         exchange, held = self._exchange, self._held
         body = held[0] if len(held) == 1 else b"".join(held)
         name = self._upstream.name
+        if self._status == 200 and body.startswith(b'{"error"'):
+            self._status = heads.status_meant(body)
         if self._status != 200:
             relabel = "error_label" in self._upstream.profile.repairs
             status, body = self._upstream.repair_error(self._status, body)

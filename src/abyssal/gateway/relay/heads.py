@@ -111,6 +111,16 @@ def error_answer(
     return ErrorAnswer(status, lines, wrapped.as_json(), str(wrapped.code))
 
 
+def status_meant(body: bytes) -> int:
+    """The status that an answer of 200 stands for: some services put an error object into one, alone."""
+    try:
+        error = _object.decode(_object.decode(body)["error"])
+        code: object = msgspec.json.decode(error.get("code", b"null"))
+    except msgspec.DecodeError:
+        return 200
+    return code if isinstance(code, int) and 400 <= code < 600 else 502
+
+
 def _completed(status: int, found: dict[str, msgspec.Raw], body: bytes) -> bytes:
     """`body`, whose keys are `found`, with all that an error object has; as it came when it is whole."""
     error: dict[str, object] = dict(_object.decode(found["error"]))

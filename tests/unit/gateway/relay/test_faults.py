@@ -296,3 +296,27 @@ def test_an_error_object_has_all_its_keys(stage: Stage, said: object, told: obje
     client = stage.client().ask()
     stage.server.last.answer(json.dumps({"error": said, "object": "error"}).encode(), 400)
     assert json.loads(client.answer().body) == {"error": told, "object": "error"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"error":{"message":"slow down","code":429}}', 429),
+        (b'{"error":{"message":"no","code":"x"}}', 502),
+        (b'{"error":{"message":"no"}}', 502),
+        (b'{"error":{"message":"no","code":200}}', 502),
+    ],
+)
+def test_an_error_that_calls_itself_an_answer_is_an_error(stage: Stage, body: bytes, status: int) -> None:
+    client = stage.client().ask()
+    stage.server.last.answer(body, 200)
+    answer = client.answer()
+    assert (answer.status, answer.error["message"]) == (status, json.loads(body)["error"]["message"])
+    assert stage.settled[0].status == status
+
+
+def test_an_answer_that_says_that_there_was_no_error_is_one(stage: Stage) -> None:
+    client = stage.client().ask()
+    body = b'{"error":null,' + completion()[1:]
+    stage.server.last.answer(body, 200)
+    assert (client.answer().status, client.answer().body) == (200, body)
