@@ -247,7 +247,7 @@ class RelayCall:
             self._answer(error.status, error.lines, error.body, error.code)
             return
         lines = heads.forwarded(self._headers)
-        if b"content-encoding:" not in lines:
+        if lines.find(b"content-encoding:") < 0:
             repairs = self._upstream.profile.repairs
             if body[:1].isspace() and "blank_lines" in repairs and exchange.route != "embeddings":
                 body = body.strip()
