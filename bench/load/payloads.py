@@ -10,7 +10,7 @@ MESSAGES_PATH = "/anthropic/v1/messages"
 SOCKET_PATH = "/v1/stream"
 EVENT_BYTES = 240
 
-_ID = "8d9f7c52-2f0c-4c8e-9d62-1f6a3f0a4b17"
+_ID = "8d9f7c52"
 _CREATED = 1_763_700_000
 _FINGERPRINT = "fp_bench"
 
@@ -108,8 +108,10 @@ def first_event() -> bytes:
 
 def content_event() -> bytes:
     """One content chunk of exactly EVENT_BYTES bytes, `data:` and the blank line included."""
-    bare = _event({"content": ""})
-    return _event({"content": ("deep water " * 40)[: EVENT_BYTES - len(bare)]})
+    room = EVENT_BYTES - len(_event({"content": ""}))
+    event = _event({"content": ("deep water " * 20)[: max(room, 0)]})
+    assert len(event) == EVENT_BYTES
+    return event
 
 
 def last_events(completion_tokens: int) -> tuple[bytes, bytes]:

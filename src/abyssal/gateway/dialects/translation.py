@@ -117,10 +117,16 @@ class Translated:
 
 def _data_of(events: bytes) -> list[bytes]:
     """The data of whole events. Those of one line each, nearly all, need no decoder."""
-    pieces = events.split(b"\n\n")
-    if not pieces.pop() and events.count(b"\n") == 2 * len(pieces) and events.find(b"\r") < 0:
-        found = [piece[6:] for piece in pieces if piece.startswith(b"data: ")]
-        if len(found) == len(pieces):
+    if events.find(b"\r") < 0:
+        found: list[bytes] = []
+        at = 0
+        while events.startswith(b"data: ", at):
+            end = events.find(b"\n", at)
+            if not events.startswith(b"\n", end + 1):
+                break
+            found.append(events[at + 6 : end])
+            at = end + 2
+        if at == len(events):
             return found
     return [event.data for event in EventDecoder().feed(events)]
 
