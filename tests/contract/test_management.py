@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -194,6 +195,21 @@ def test_uses_are_noted(world: World) -> None:
         world.ask("owner", "GET", f"/keys/{key_of('owner')}").json["last_used_at"] == "1970-01-01T00:00:00Z"
     )
     assert world.ask("owner", "GET", "/keys", query={"project": MAIN}).status == 200
+
+
+def test_nodes_that_note_the_same_uses_at_once_do_not_stop_each_other(world: World) -> None:
+    names = [world.ask("owner", "POST", "/keys", {"name": f"k{n}"}).json["id"] for n in range(20)]
+    moments = count(1)
+
+    def noted(order: list[str]) -> None:
+        for _ in range(30):
+            with world.engine.begin() as connection:
+                touch(connection, dict.fromkeys(order, next(moments)))
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(noted, names), pool.submit(noted, names[::-1])]:
+            done.result()
+    assert world.ask("owner", "GET", f"/keys/{names[0]}").json["last_used_at"] == "1970-01-01T00:00:00Z"
 
 
 def test_management_itself_is_a_use(world: World) -> None:

@@ -162,9 +162,13 @@ def take_scope_of_user(
 
 
 def touch(connection: Connection, used: Mapping[str, int]) -> None:
-    """Note when credentials (by id) were last used, in Unix nanoseconds; earlier moments change nothing."""
+    """Note when credentials (by id) were last used, in Unix nanoseconds; earlier moments change nothing.
+
+    Rows are taken in the order of their ids: two nodes that note the same ones never wait for each other.
+    """
     if used:
-        connection.execute(_TOUCH, [{"credential": name, "moment": moment} for name, moment in used.items()])
+        notes = [{"credential": name, "moment": moment} for name, moment in sorted(used.items())]
+        connection.execute(_TOUCH, notes)
 
 
 def _any() -> Select[Any]:
