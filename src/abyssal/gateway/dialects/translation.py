@@ -1,11 +1,13 @@
 """The client's side of a call in another format: takes the official answer, writes it in the client's own.
 
-It stands where the connection would (`exchange.Client`): the stages and the relay know nothing of it.
+It stands where the connection would (`exchange.Client`): the stages and the relay know nothing of it. An
+answer that is official but for nulls, or numbers written otherwise, is read as it is meant.
 """
 
 from __future__ import annotations
 
 import logging
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,6 +18,8 @@ from abyssal.wire.errors import ErrorBody, ErrorObject
 from abyssal.wire.sse import EventDecoder
 
 _log = logging.getLogger("abyssal.gateway")
+
+T = TypeVar("T")
 
 _completion = msgspec.json.Decoder(ChatCompletion)
 _chunk = msgspec.json.Decoder(ChatCompletionChunk)
@@ -54,7 +58,7 @@ class Translated:
         lines = _without_type(headers)
         if status == 200 and self.writer is not None:
             try:
-                written = self.writer.answer(_completion.decode(body))
+                written = self.writer.answer(_read(_completion, body))
             except Exception as fault:  # noqa: BLE001  whatever it is, the client gets an answer
                 _complain(fault)
                 status, written = 502, self._dialect.refusal(502, _UNREADABLE)
@@ -108,7 +112,7 @@ class Translated:
             self._ended = True
             return writer.broken(_error_of(data))
         try:
-            return writer.chunk(_chunk.decode(data))
+            return writer.chunk(_read(_chunk, data))
         except Exception as fault:  # noqa: BLE001  whatever it is, the stream ends in an orderly way
             _complain(fault)
             self._ended = True
@@ -129,6 +133,26 @@ def _data_of(events: bytes) -> list[bytes]:
         if at == len(events):
             return found
     return [event.data for event in EventDecoder().feed(events)]
+
+
+def _read(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
+    """What `decoder` reads in `data`. Raises msgspec.DecodeError."""
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError:
+        fields = _without_nulls(msgspec.json.decode(data))
+        if isinstance(fields.get("created"), float):
+            fields["created"] = int(fields["created"])
+        return msgspec.convert(fields, decoder.type, strict=False)
+
+
+def _without_nulls(value: Any) -> Any:
+    """`value` without the keys that say nothing."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return value
 
 
 def _complain(fault: Exception) -> None:

@@ -150,3 +150,43 @@ def test_a_client_that_leaves_ends_it(stage: Stage) -> None:
     client.leave()
     assert server.closed
     assert stage.settled[0].status == 499
+
+
+# As some servers write what is official but for that.
+ODD_CHUNKS = {
+    "times with a fraction": {"created": 1_700_000_000.5},
+    "nulls": {
+        "id": None,
+        "model": None,
+        "object": None,
+        "usage": {"prompt_tokens": 1, "completion_tokens": None},
+    },
+    "no delta": {"choices": [{"index": None, "delta": None, "finish_reason": None}]},
+    "indexes as texts": {
+        "choices": [
+            {"index": "0", "delta": {"tool_calls": [{"index": "0", "id": "c", "function": {"name": "f"}}]}}
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("odd", ODD_CHUNKS.values(), ids=ODD_CHUNKS)
+def test_a_chunk_that_is_nearly_official(stage: Stage, odd: dict[str, Any]) -> None:
+    client = ask(stage, stream=True)
+    chunks = chunk("a"), chunk("", **odd), chunk("b"), LAST, DONE
+    stage.server.last.begin_stream().stream(*chunks).end_stream()
+    last = events(client)[-1]
+    assert last["type"] == "response.completed"
+    assert "ab" in "".join(
+        part["text"] for item in last["response"]["output"] for part in item.get("content", ())
+    )
+
+
+def test_an_answer_that_is_nearly_official(stage: Stage) -> None:
+    client = ask(stage)
+    call = {"id": None, "type": None, "function": {"name": "f", "arguments": None}}
+    message = {"role": None, "content": None, "tool_calls": [call]}
+    choices = [{"index": None, "message": message, "finish_reason": "tool_calls"}]
+    stage.server.last.answer(completion(created=1.5, choices=choices))
+    (item,) = client.answer().json()["output"]
+    assert (item["type"], item["name"]) == ("function_call", "f")
