@@ -114,3 +114,11 @@ def test_where_no_platform_ever_ran_nothing_is_made(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "there is no database" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_other_machines_need_too_is_told_of(tmp_path: Path, postgres_database: str) -> None:
+    where = ("--data", str(tmp_path), "--database-url", postgres_database)
+    assert abyssal("db", "upgrade", *where).returncode == 0
+    done = abyssal("secrets", "rewrap", *where)
+    assert done.returncode == 0, done.stderr
+    assert "every other machine on this database" in done.stderr

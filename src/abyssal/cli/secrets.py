@@ -43,6 +43,7 @@ def rewrap(
         vault = Vault(engine, keys)
         vault.prepare(now_ns=SystemClock().unix_ns())
         counts = vault.rewrap()
+        is_shared = engine.dialect.name == "postgresql"
     current = keys.ring[-1]
     if as_json:
         print_json({"key": current, "tables": counts})
@@ -53,7 +54,11 @@ def rewrap(
         for name, count in counts.items():
             print_line(f"{name}\t{count}")
     if keys.in_file:
-        note(f"{keys.name} has {current} alone now. Keep a copy; backups made before need the one before.")
+        others = " Copy it to every other machine on this database: they need it now." if is_shared else ""
+        note(
+            f"{keys.name} has {current} alone now. Keep a copy; backups made before need the one before."
+            + others
+        )
     elif not any(counts.values()):
         note(
             f"{keys.name} has {current} last, which everything is sealed with already. To change it, put "
