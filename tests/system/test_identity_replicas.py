@@ -139,6 +139,9 @@ def test_calls_go_on_while_the_database_is_away(
             answer = node.manage("POST", "keys", {"name": "now"})
             assert (answer.status, answer.json()["error"]["code"]) == (503, "store_unavailable")
             assert answer.header("retry-after")
+            metrics = node.send("GET", "/metrics", {"Authorization": f"Bearer {node.server.api_key}"})
+            assert metrics.status == 200
+            assert b"abyssal_" in metrics.body
             assert status(node, node.server.api_key) == 200
     finally:
         postgres.start()

@@ -170,7 +170,10 @@ class Control:
 
             def render() -> bytes:
                 self._rendering = None  # who asks from now on may be told more
-                self._move(live)
+                try:
+                    self._guarded(lambda: self._move(live))
+                except StoreUnavailableError as error:  # what was read is counted, and moved later
+                    _log.error("metrics are told without the database: %s", error)
                 self._metrics.old_secrets = self._old_secrets
                 return self._metrics.render()
 
