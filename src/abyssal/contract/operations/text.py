@@ -31,7 +31,6 @@ CONVERSATION = Parameter(
     "x-abyssal-conversation",
     "header",
     "`no-wait`: 409 when another call is at work in the conversation; absent: wait for it.",
-    Literal["wait", "no-wait"],
 )
 STRICT = Parameter(
     "x-abyssal-strict",
