@@ -68,6 +68,24 @@ def test_clients_that_leave_the_engine_free_it(embedded: Gateway) -> None:
     assert embedded.ask(body("abyssal-tiny", max_tokens=8)).status == 200
 
 
+@pytest.mark.parametrize("fields", [{}, {"logprobs": True, "top_logprobs": 1}], ids=str)
+def test_include_usage_is_answered_as_by_the_official_service(
+    embedded: Gateway, fields: dict[str, Any]
+) -> None:
+    def stream(**options: Any) -> list[dict[str, Any]]:
+        call = body("abyssal-tiny", stream=True, max_tokens=5, seed=1, **fields, **options)
+        return chunks(embedded.ask(call).body)
+
+    asked = stream(stream_options={"include_usage": True})
+    assert all(chunk["choices"] for chunk in asked)
+    assert all("usage" in chunk for chunk in asked)
+    assert asked[0]["usage"] is None
+    assert asked[-1]["usage"]["completion_tokens"] > 0
+    for other in (stream(), stream(stream_options={"include_usage": False})):
+        assert "usage" not in other[0]
+        assert other[-1]["usage"]["completion_tokens"] > 0
+
+
 def test_the_death_of_the_engine_is_not_the_platforms(embedded: Gateway) -> None:
     engine = _engine_pid(embedded)
     with embedded.connect() as connection:

@@ -25,7 +25,7 @@ from abyssal.wire.chat_request import ChatRequest
 from abyssal.wire.official_stream import UsageFolder
 from abyssal.wire.usage import TokenUsage
 
-_FINGERPRINT = re.compile(rb'("system_fingerprint"\s*:\s*")[^"]*')
+_FINGERPRINT = re.compile(rb'("system_fingerprint"\s*:\s*")[^"]*"')
 
 _FIRST_DELTA = re.compile(rb'"delta":\{(\}?)')
 
@@ -72,7 +72,10 @@ class Engine(Upstream):
         request = exchange.request
         assert isinstance(request, ChatRequest)
         logprobs = OfficialLogprobs(request.top_logprobs or 0) if request.logprobs else None
-        return _EngineFilter(self.fingerprint, logprobs)
+        options = request.stream_options
+        return _EngineFilter(
+            self.fingerprint, logprobs, nulls=options is not None and bool(options.include_usage)
+        )
 
     def repair_error(self, status: int, body: bytes) -> tuple[int, bytes]:
         return official_error(status, body)
@@ -99,16 +102,21 @@ def _with_role(delta: re.Match[bytes]) -> bytes:
 
 
 class _EngineFilter(UsageFolder):
-    """Also names the model, completes the usage and adds it up over the choices."""
+    """Also names the model, completes the usage and adds it up over the choices.
+
+    With `nulls`, events that have no usage say so, as the official service's do when `include_usage` asks.
+    """
 
     __slots__ = ("_begun", "_line", "_logprobs", "_tokens")
 
-    def __init__(self, fingerprint: str, logprobs: OfficialLogprobs | None) -> None:
+    def __init__(self, fingerprint: str, logprobs: OfficialLogprobs | None, *, nulls: bool) -> None:
         super().__init__()
         self._begun = False
         self._logprobs = logprobs
         self._tokens = 0  # of the choices that have ended
-        self._line = rb"\g<1>" + fingerprint.encode() if fingerprint else b""
+        # Where an event has a usage, it stands further back, and counts.
+        told = b'","usage":null' if nulls else b'"'
+        self._line = rb"\g<1>" + fingerprint.encode() + told if fingerprint else b""
 
     def feed(self, events: bytes) -> bytes:
         if self._line:
