@@ -24,8 +24,8 @@ from abyssal.config import Config, ServerConfig
 from abyssal.gateway.auth.build import build_authentication, choose_nonces
 from abyssal.gateway.auth.nonce_node import NodeNonces
 from abyssal.gateway.exchange import Exchange
-from abyssal.gateway.front.connection import FrontLimits
 from abyssal.gateway.front.http import HttpFront
+from abyssal.gateway.front.whole import FrontLimits
 from abyssal.gateway.principal import Principal
 from abyssal.wire.addresses import Networks
 from bench.load.people import EACH, ISSUER, WAYS, People, Requests
@@ -105,12 +105,16 @@ def check(exchanges: list[Exchange]) -> None:
         raise SystemExit(f"{strangers} of {len(exchanges)} requests were not proven")
 
 
+def untold(*_: object, **__: object) -> None:
+    """Nobody is asked, and nobody hears of it."""
+
+
 def measured(way: str, folder: Path, batches: int, *, again: bool) -> dict[str, float]:
     """What the module's docstring says."""
     config, people, loop = Config(server=ServerConfig()), People(), asyncio.new_event_loop()
-    nonces = choose_nonces(config, folder, NodeNonces(lambda *_: None, loop), loop)
+    nonces = choose_nonces(config, folder, NodeNonces(untold, loop), loop)
     clock, nothing = SystemClock(), Nothing()
-    stage = build_authentication(config, people.directory, nonces, ISSUER, clock, lambda **_: None)
+    stage = build_authentication(config, people.directory, nonces, ISSUER, clock, untold)
     requests: Requests = getattr(people, way)()
     arrivals = Arrivals(config.server)
     for _ in range(EACH // BATCH):  # every credential and token is known afterwards
