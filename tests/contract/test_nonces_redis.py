@@ -41,7 +41,7 @@ def test_how_long_redis_keeps_them_and_what_it_sees(redis_url: str, life: int, s
             now, own = 1_800_000_000 * SECOND, secrets.token_bytes(8)
             with redis.Redis.from_url(redis_url) as client:
                 before = set(client.keys(PREFIX + b"*"))
-                await store.claim(b"sig_1\0" + own, now + life * SECOND, now)  # type: ignore[misc]
+                await store.claim(b"sig_1\0" + own, now + life * SECOND, now)
                 (key,) = set(client.keys(PREFIX + b"*")) - before
                 assert 0 <= seconds * 1000 - client.pttl(key) < 5000
                 assert len(client.get(key)) == 16

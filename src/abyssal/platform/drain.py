@@ -87,8 +87,12 @@ class JournalDrain:
 
     def _dead(self, strangers: set[str], found: list[Segment]) -> set[str]:
         """Who of `strangers` has no segment locked, and has not gone on to one that was not found yet."""
-        dead = strangers - {writer for writer, _, path in found if self._readers[path].is_written()}
-        return dead - {writer for writer, _, _ in set(segments(self._directory)) - set(found)}
+        if not strangers:
+            return strangers
+        at_work = {
+            writer for writer, _, path in found if writer in strangers and self._readers[path].is_written()
+        }
+        return strangers - at_work - {name for name, _, _ in set(segments(self._directory)) - set(found)}
 
     def _settle_lost(self, paths: set[Path]) -> None:
         for path, opened in [pair for pair in self._open.values() if pair[0] in paths]:

@@ -31,7 +31,7 @@ def test_an_upgrade_that_is_refused(server: RawServer, way: str, status: int, ki
     server.will(answer(error_body("not you"), status, x_request_id="r-3"))
     with opened_face(way, server.url) as face, pytest.raises(kind, match="not you") as caught:
         open_stream(face, model="m")
-    assert caught.value.request_id == "r-3"  # type: ignore[attr-defined]
+    assert caught.value.request_id == "r-3"
     assert len(server.requests) == (1 if status == 401 else 3)
 
 
