@@ -9,7 +9,19 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from abyssal.stores.sql.columns import Position, fitting, page_of
 from abyssal.stores.sql.schema import conversations, projects, turns
@@ -70,10 +82,7 @@ def page_conversations(
     count: int,
 ) -> list[ConversationRow]:
     """`count` of a project after `after`, oldest first; of that person alone unless `user` is None."""
-    query = _ALL.where(conversations.c.project_id == project, conversations.c.expires_at > now_ns)
-    if user is not None:
-        query = query.where(conversations.c.user_id == user)
-    query = page_of(query, conversations.c.created_at, conversations.c.id, after, count)
+    query = _page(_ALL, project, user, now_ns, after, count)
     return [ConversationRow(*found) for found in connection.execute(query)]
 
 
@@ -89,11 +98,17 @@ def conversations_within(
 ) -> int:
     """How many of the next `count` after `after` have `most_bytes` together; at least one."""
     size = func.coalesce(func.length(conversations.c.content), func.length(conversations.c.sealed), 0)
-    query = select(size).where(conversations.c.project_id == project, conversations.c.expires_at > now_ns)
+    query = _page(select(size), project, user, now_ns, after, count)
+    return fitting(connection.execute(query).scalars(), most_bytes)
+
+
+def _page(
+    query: Select[Any], project: str, user: str | None, now_ns: int, after: Position | None, count: int
+) -> Select[Any]:
+    query = query.where(conversations.c.project_id == project, conversations.c.expires_at > now_ns)
     if user is not None:
         query = query.where(conversations.c.user_id == user)
-    query = page_of(query, conversations.c.created_at, conversations.c.id, after, count)
-    return fitting(connection.execute(query).scalars(), most_bytes)
+    return page_of(query, conversations.c.created_at, conversations.c.id, after, count)
 
 
 def delete_conversation(connection: Connection, project: str, conversation: str, *, now_ns: int) -> bool:
